@@ -1,0 +1,51 @@
+import pg from 'pg';
+import { fromDatabase } from './errors.ts';
+
+export type Pool = pg.Pool;
+export type Client = pg.PoolClient;
+
+/** Roles that a session may take after its context is sealed. */
+export type SessionRole = 'tenant_user' | 'operator' | 'rowhouse_worker' | 'rowhouse_edge';
+
+export function createPool(connectionString: string, applicationName: string, max = 8): Pool {
+  const pool = new pg.Pool({ connectionString, application_name: applicationName, max, connectionTimeoutMillis: 5000 });
+  // An idle connection that the server closes must not end the process: the next query reports it.
+  pool.on('error', () => {});
+  return pool;
+}
+
+/** Runs `work` in one transaction; rolls back on any error, which arrives as a RowhouseError where one fits. */
+export async function transaction<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
+  let client: Client | undefined;
+  let broken: Error | undefined;
+  try {
+    client = await pool.connect();
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client?.query('rollback').catch((rollbackError: Error) => {
+      broken = rollbackError;
+    });
+    throw fromDatabase(error);
+  } finally {
+    client?.release(broken);
+  }
+}
+
+/**
+ * Runs `work` in one transaction sealed for the token's tenant, as `role`, under row-level security.
+ * The token travels as a bind parameter: SQL text can be read by other sessions of the same role.
+ */
+export function asTenant<T>(
+  pool: Pool,
+  token: string,
+  role: SessionRole,
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
+  return transaction(pool, async (client) => {
+    await client.query("select auth.enter($1), set_config('role', $2, true)", [token, role]);
+    return work(client);
+  });
+}

@@ -1,0 +1,115 @@
+/**
+ * Every error code that Rowhouse can answer with, from SQL or from TypeScript, with its HTTP status and title.
+ * Codes are stable: clients match on them. docs/errors.md lists the same codes; a test compares both ways.
+ */
+export const ERRORS = {
+  token_required: [401, 'A bearer token is required'],
+  token_invalid: [401, 'The token is not valid'],
+  token_expired: [401, 'The token has expired'],
+  tenant_required: [400, 'This call needs a tenant'],
+  tenant_unknown: [404, 'No such tenant'],
+  tenant_mismatch: [403, 'The token belongs to another tenant'],
+  tenant_suspended: [403, 'The tenant is suspended'],
+  tenant_exists: [409, 'A tenant with this id or slug exists'],
+  tenant_invalid: [422, 'The tenant is not valid'],
+  context_sealed: [403, 'The transaction is sealed for another context'],
+  membership_required: [403, 'The subject is not a member of the tenant'],
+  role_insufficient: [403, 'The role does not allow this'],
+  owner_required: [409, 'A tenant keeps at least one owner'],
+  file_not_found: [404, 'No such file'],
+  file_exists: [409, 'The file is already stored'],
+  file_pending: [409, 'The file has not been uploaded yet'],
+  upload_invalid: [422, 'The upload request is not valid'],
+  upload_too_large: [413, 'The body is larger than was announced'],
+  upload_too_short: [400, 'The body is shorter than was announced'],
+  upload_checksum: [422, 'The body does not have the announced checksum'],
+  range_invalid: [416, 'The range has no bytes of this file'],
+  signature_invalid: [403, 'The signed URL is not valid'],
+  signature_expired: [403, 'The signed URL has expired'],
+  object_key_invalid: [400, 'The object key is not valid'],
+  job_not_found: [404, 'No such job'],
+  job_type_unknown: [422, 'No such job type'],
+  job_input_invalid: [422, 'The job input is not valid'],
+  job_transition: [409, 'The job cannot change to this status'],
+  idempotency_conflict: [409, 'The idempotency key was used with another body'],
+  lease_lost: [409, 'Another attempt runs this job now'],
+  permission_denied: [403, 'Not allowed'],
+  not_found: [404, 'Not found'],
+  request_invalid: [400, 'The request is not valid'],
+  conflict: [409, 'The request conflicts with what is stored'],
+  upstream_unavailable: [503, 'The API is not available right now'],
+  database_unavailable: [503, 'The database is not available right now'],
+  storage_unavailable: [503, 'The file storage is not available right now'],
+  book_invalid: [500, 'The book in sql/ is not valid'],
+  migration_invalid: [500, 'A migration file is not valid'],
+  migration_failed: [500, 'A migration failed'],
+  config_invalid: [500, 'The configuration is not valid'],
+  server_version_unsafe: [500, 'This PostgreSQL version has a known security hole'],
+  binary_missing: [500, 'A program that the stack needs is missing'],
+  stack_running: [409, 'A stack runs in this directory already'],
+  stack_failed: [500, 'The stack could not start'],
+  internal: [500, 'Something went wrong on our side'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface ErrorOptions {
+  /** What happened this time, for the caller. Never SQL, never a row of another tenant. */
+  detail?: string;
+  /** What to do next. */
+  hint?: string;
+  /** Extra response headers, such as Retry-After. */
+  headers?: Record<string, string>;
+  cause?: unknown;
+}
+
+/** The one error class: a stable code, its status and title, and what to do next. */
+export class RowhouseError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string | undefined;
+  readonly hint: string | undefined;
+  readonly headers: Record<string, string>;
+
+  constructor(code: ErrorCode, options: ErrorOptions = {}) {
+    const [status, title] = ERRORS[code];
+    super(options.detail ?? title, { cause: options.cause });
+    this.name = 'RowhouseError';
+    this.code = code;
+    this.status = status;
+    this.title = title;
+    this.detail = options.detail;
+    this.hint = options.hint;
+    this.headers = options.headers ?? {};
+  }
+}
+
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERRORS, code);
+}
+
+/**
+ * Turns what `pg` threw into a RowhouseError: our own SQL errors (SQLSTATE PGRST, body in the message) keep their
+ * code; a lost connection is `database_unavailable`; anything else is returned unchanged for the caller to log.
+ */
+export function fromDatabase(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code, message } = error as Error & { code?: string };
+  if (code === 'PGRST') {
+    const body = JSON.parse(message) as { code: string; details?: string; hint?: string };
+    if (isErrorCode(body.code)) {
+      return new RowhouseError(body.code, {
+        ...(body.details ? { detail: body.details } : {}),
+        ...(body.hint ? { hint: body.hint } : {}),
+        cause: error,
+      });
+    }
+  }
+  if (code === '42501') return new RowhouseError('permission_denied', { cause: error });
+  const gone = code !== undefined && (/^(08|57P)/.test(code) || /^E(CONN|PIPE|HOST|TIMEDOUT)/.test(code));
+  if (gone || /connection terminated|timeout exceeded when trying to connect/i.test(message)) {
+    return new RowhouseError('database_unavailable', { headers: { 'Retry-After': '1' }, cause: error });
+  }
+  return error;
+}

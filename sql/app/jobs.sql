@@ -1,0 +1,71 @@
+--@ table app.jobs
+create table app.jobs (
+  tenant_id tenancy.tenant_id not null,
+  id uuid not null default uuidv7(),
+  type text collate "C" not null,
+  input jsonb not null default '{}',
+  idempotency_key text,
+  status text collate "C" not null default 'queued',
+  attempts integer not null default 0,
+  max_attempts integer not null default 3,
+  progress jsonb not null default '{}',
+  result jsonb,
+  error jsonb,
+  created_by text not null default request.subject(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  queued_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  constraint jobs_pkey primary key (tenant_id, id),
+  constraint jobs_idempotency_key_key unique (tenant_id, idempotency_key),
+  constraint jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
+  constraint jobs_input_is_an_object check (jsonb_typeof(input) = 'object' and octet_length(input::text) <= 262144),
+  constraint jobs_status_known check (status in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+  constraint jobs_attempts_in_range check (attempts >= 0 and max_attempts between 1 and 25),
+  constraint jobs_finished_when_over check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null))
+) partition by hash (tenant_id);
+create index jobs_created_at_idx on app.jobs (tenant_id, created_at desc, id desc);
+comment on table app.jobs is $$Jobs
+
+Insert one to submit it: type, input and, if you may repeat the request, an idempotency_key. Its progress, result or error appear in the row.$$;
+comment on column app.jobs.type is 'One of the registered job types, such as csv.validate.';
+comment on column app.jobs.input is 'What the type asks for: see its schema in docs/jobs.md.';
+comment on column app.jobs.idempotency_key is 'The same key with the same type and input answers with the first job; with another body it is a 409.';
+comment on column app.jobs.status is 'queued, running, succeeded, failed or cancelled.';
+comment on column app.jobs.attempts is 'How many times a worker has started it since it was last queued.';
+select tenancy.protect('app.jobs', expose => true, client_verbs => '{delete}');
+grant select on app.jobs to rowhouse_worker, rowhouse_edge;
+grant update (status, attempts, progress, result, error, queued_at, started_at, finished_at) on app.jobs to rowhouse_worker;
+-- Clients submit, cancel and retry through v1; the guard below decides what else may change.
+grant insert (type, input, idempotency_key) on app.jobs to tenant_user;
+grant insert (type, input, idempotency_key) on v1.jobs to tenant_user;
+
+--@ function app.guard_job()
+create function app.guard_job()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  if tg_op = 'INSERT' then
+    if not exists (select from tenancy.job_types where type = new.type) then
+      perform request.raise_error('job_type_unknown', format('no worker handles %s', new.type), 'the types are listed in docs/jobs.md');
+    end if;
+  elsif old.status <> new.status and (old.status, new.status) not in (
+    ('queued', 'running'), ('queued', 'cancelled'), ('queued', 'failed'),
+    ('running', 'queued'), ('running', 'succeeded'), ('running', 'failed'), ('running', 'cancelled'),
+    ('failed', 'queued'), ('cancelled', 'queued')) then
+    perform request.raise_error('job_transition', format('a job that is %s cannot become %s', old.status, new.status));
+  end if;
+  return new;
+end
+$$;
+comment on function app.guard_job() is 'Which jobs can be submitted and which way their status moves. Raises job_type_unknown, job_transition.';
+
+--@ trigger guard_job on app.jobs
+create trigger guard_job before insert or update of status on app.jobs
+  for each row execute function app.guard_job();

@@ -1,0 +1,87 @@
+--@ function auth.enter(text)
+set role rowhouse_sealer;
+create function auth.enter(token text)
+returns void
+language plpgsql
+volatile
+security definer -- the sealer alone may write the protected variable
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  seal text := auth.seal_for(token);
+  protected boolean := auth.seal_is_protected();
+  setting text := case when protected then 'backtrace_functions' else 'rowhouse.token' end;
+  context text := case when protected then seal else token end;
+  entered text := current_setting(setting, true);
+begin
+  if entered <> '' and entered <> context then
+    perform request.raise_error('context_sealed', 'one transaction, one context', 'begin another transaction');
+  end if;
+  perform set_config(setting, context, true);
+end
+$$;
+comment on function auth.enter(text) is
+  'Seals this transaction for the token''s tenant; then take the token''s role with `set local role`. Pass the token as a bind '
+  'parameter. Raises token_invalid, token_expired, tenant_unknown, tenant_suspended, membership_required, context_sealed.';
+grant execute on function auth.enter(text) to
+  authenticator, rowhouse_worker, rowhouse_edge, rowhouse_migrator, rowhouse_owner;
+set role rowhouse_owner;
+
+--@ function auth.pre_request()
+set role rowhouse_sealer;
+create function auth.pre_request()
+returns void
+language plpgsql
+volatile
+security definer -- the sealer alone may write the protected variable
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  headers json := nullif(current_setting('request.headers', true), '')::json;
+  token text := auth.current_token();
+begin
+  if token is null then
+    perform request.raise_error('token_required', null, 'send an Authorization header: Bearer <token>');
+  end if;
+  perform auth.enter(token);
+  if request.role() is distinct from current_setting('role') then
+    perform request.raise_error('token_invalid', 'the role of the request is not the role of the token');
+  end if;
+  if headers ->> 'x-tenant-id' is distinct from null
+     and headers ->> 'x-tenant-id' is distinct from split_part(request.seal(), ' ', 1) then
+    perform request.raise_error('tenant_mismatch', 'X-Tenant-Id names another tenant');
+  end if;
+  -- The planner's estimate is made from statistics over every tenant's rows: it would tell how common a value is next door.
+  if headers ->> 'prefer' ~* 'count\s*=\s*(planned|estimated)' then
+    perform request.raise_error('count_inexact', 'estimates are drawn from all tenants'' rows', 'use Prefer: count=exact');
+  end if;
+end
+$$;
+comment on function auth.pre_request() is
+  'The gate before every call of PostgREST. Raises what auth.enter() raises, token_required, tenant_mismatch, count_inexact.';
+grant execute on function auth.pre_request() to anon, tenant_user, operator;
+set role rowhouse_owner;
+
+--@ function auth.pre_config()
+set role rowhouse_sealer;
+create function auth.pre_config()
+returns void
+language plpgsql
+volatile
+security definer -- reads the keys for PostgREST, which may not
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  perform set_config('pgrst.jwt_secret', (
+    select json_build_object('keys', coalesce(json_agg(json_build_object('kty', 'oct', 'alg', 'HS256', 'kid', kid,
+      'k', auth.encode_base64url(api_secret)) order by kid), '[]'))::text
+    from auth.signing_keys where status <> 'retired'), true);
+end
+$$;
+comment on function auth.pre_config() is
+  'Gives PostgREST the JWKS that it checks tokens with (RFC 7517): keys derived one way from the real ones.';
+grant execute on function auth.pre_config() to authenticator;
+set role rowhouse_owner;

@@ -1,0 +1,113 @@
+--@ function auth.sign_claims(jsonb)
+set role rowhouse_sealer;
+create function auth.sign_claims(claims jsonb)
+returns text
+language plpgsql
+volatile
+security definer -- only the sealer may read signing keys
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  key auth.signing_keys;
+  payload text := auth.encode_base64url(convert_to(claims::text, 'UTF8'));
+  header text;
+begin
+  select * into strict key from auth.signing_keys where status = 'active';
+  header := auth.encode_base64url(convert_to(json_build_object('alg', 'HS256', 'typ', 'JWT', 'kid', key.kid, 'seal',
+    auth.encode_base64url(extensions.hmac(convert_to(payload, 'UTF8'), key.secret, 'sha256')))::text, 'UTF8'));
+  return header || '.' || payload || '.' || auth.encode_base64url(
+    extensions.hmac(convert_to(header || '.' || payload, 'UTF8'), key.api_secret, 'sha256'));
+end
+$$;
+comment on function auth.sign_claims(jsonb) is
+  'A compact JWS (RFC 7515) of the claims, signed with the active key. Its header carries the seal that the gate checks.';
+grant execute on function auth.sign_claims(jsonb) to rowhouse_owner;
+set role rowhouse_owner;
+
+--@ function auth.issue_token(text,text,text,interval,text)
+create function auth.issue_token(
+  tenant_id text, subject text, tenant_role text, ttl interval default '1 hour', role text default 'tenant_user')
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  issued_at bigint := extract(epoch from now());
+begin
+  if ttl <= '0'::interval or ttl > '31 days'::interval then
+    perform request.raise_error('token_invalid', 'a token lives for more than nothing and at most 31 days');
+  elsif role = 'tenant_user' and tenancy.role_rank(tenant_role) is null then
+    perform request.raise_error('token_invalid', 'the tenant role is not viewer, member, admin or owner');
+  end if;
+  return auth.sign_claims(jsonb_strip_nulls(jsonb_build_object(
+    'iss', 'rowhouse', 'aud', 'rowhouse', 'sub', subject, 'role', role, 'tenant_id', tenant_id, 'tenant_role', tenant_role,
+    'scope', '', 'iat', issued_at, 'exp', issued_at + extract(epoch from ttl)::bigint, 'jti', gen_random_uuid())));
+end
+$$;
+comment on function auth.issue_token(text, text, text, interval, text) is
+  'A sealed token. tenant_role: the most that it may carry; the gate still asks for membership. An operator''s has no tenant. '
+  'Raises token_invalid.';
+
+--@ function auth.issue_service_token(text,text,interval)
+create function auth.issue_service_token(tenant_id text, subject text, ttl interval default '15 minutes')
+returns text
+language plpgsql
+volatile
+security definer -- signs; the caller's own login is the only role that it can sign for
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  if ttl > '1 hour'::interval then
+    perform request.raise_error('token_invalid', 'a service token lives for at most an hour');
+  end if;
+  return auth.issue_token(tenant_id, subject, 'service', ttl, session_user::text);
+end
+$$;
+comment on function auth.issue_service_token(text, text, interval) is
+  'A token with which a worker or an edge works inside one tenant, under row-level security. Raises token_invalid.';
+grant execute on function auth.issue_service_token(text, text, interval) to rowhouse_worker, rowhouse_edge;
+
+--@ function auth.rotate_signing_key()
+create function auth.rotate_signing_key()
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  new_kid text;
+begin
+  update auth.signing_keys set status = 'accepted' where status = 'active';
+  insert into auth.signing_keys default values returning kid into new_kid;
+  notify pgrst, 'reload config';
+  return new_kid;
+end
+$$;
+comment on function auth.rotate_signing_key() is
+  'Makes a new key active. The one before stays accepted until it is retired: retire it when its tokens have expired.';
+
+--@ function auth.retire_signing_key(text)
+create function auth.retire_signing_key(retired_kid text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  update auth.signing_keys set status = 'retired', retired_at = now() where kid = retired_kid and status = 'accepted';
+  if not found then
+    perform request.raise_error('key_unknown', 'no accepted key has this kid', 'rotate first: the active key cannot be retired');
+  end if;
+  notify pgrst, 'reload config';
+end
+$$;
+comment on function auth.retire_signing_key(text) is 'Refuses every token that the key signed, from the next request on. Raises key_unknown.';
