@@ -12,28 +12,10 @@ create view admin.plans with (security_invoker = true) as
 comment on view admin.plans is 'Plans';
 grant select on admin.plans to operator;
 
---@ function admin.require_operator()
-create function admin.require_operator()
-returns void
-language plpgsql
-stable
-security invoker
-set search_path = ''
-parallel safe
-as $$
-begin
-  -- The database role alone is not enough: whoever holds the authenticator's password can take it.
-  if request.role() is distinct from 'operator' then
-    perform request.raise_error('role_insufficient', 'only an operator keeps the directory', 'use an operator''s token');
-  end if;
-end
-$$;
-comment on function admin.require_operator() is 'Raises role_insufficient unless the sealed role is operator.';
-
 --@ function admin.create_tenant(text,text,text,text,text,text)
 create function admin.create_tenant(
   id text, slug text, name text, owner text, tier text default 'standard', region text default 'default')
-returns setof tenancy.tenants
+returns setof admin.tenants
 language plpgsql
 volatile
 security definer -- operators hold no grant on the tables: only these functions
@@ -42,8 +24,8 @@ set search_path = ''
 parallel unsafe
 as $$
 begin
-  perform admin.require_operator();
-  return next tenancy.create_tenant(id, slug, name, owner, tier, region);
+  perform auth.require_operator();
+  return query select created.* from tenancy.create_tenant(id, slug, name, owner, tier, region) as created;
 end
 $$;
 comment on function admin.create_tenant(text, text, text, text, text, text) is $$Create a tenant
@@ -53,7 +35,7 @@ grant execute on function admin.create_tenant(text, text, text, text, text, text
 
 --@ function admin.suspend_tenant(text)
 create function admin.suspend_tenant(id text)
-returns setof tenancy.tenants
+returns setof admin.tenants
 language plpgsql
 volatile
 security definer -- as admin.create_tenant()
@@ -62,8 +44,8 @@ set search_path = ''
 parallel unsafe
 as $$
 begin
-  perform admin.require_operator();
-  return next tenancy.suspend_tenant(id);
+  perform auth.require_operator();
+  return query select changed.* from tenancy.suspend_tenant(id) as changed;
 end
 $$;
 comment on function admin.suspend_tenant(text) is $$Suspend a tenant
@@ -73,7 +55,7 @@ grant execute on function admin.suspend_tenant(text) to operator;
 
 --@ function admin.resume_tenant(text)
 create function admin.resume_tenant(id text)
-returns setof tenancy.tenants
+returns setof admin.tenants
 language plpgsql
 volatile
 security definer -- as admin.create_tenant()
@@ -82,8 +64,8 @@ set search_path = ''
 parallel unsafe
 as $$
 begin
-  perform admin.require_operator();
-  return next tenancy.resume_tenant(id);
+  perform auth.require_operator();
+  return query select changed.* from tenancy.resume_tenant(id) as changed;
 end
 $$;
 comment on function admin.resume_tenant(text) is 'Resume a suspended tenant';

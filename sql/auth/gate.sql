@@ -85,3 +85,21 @@ comment on function auth.pre_config() is
   'Gives PostgREST the JWKS that it checks tokens with (RFC 7517): keys derived one way from the real ones.';
 grant execute on function auth.pre_config() to authenticator;
 set role rowhouse_owner;
+
+--@ function auth.require_operator()
+create function auth.require_operator()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+parallel safe
+as $$
+begin
+  -- The database role alone is not enough: whoever holds the authenticator's password can take it.
+  if request.role() is distinct from 'operator' then
+    perform request.raise_error('role_insufficient', 'only an operator keeps the directory', 'use an operator''s token');
+  end if;
+end
+$$;
+comment on function auth.require_operator() is 'Raises role_insufficient unless the sealed role is operator.';

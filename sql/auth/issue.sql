@@ -14,8 +14,8 @@ declare
   header text;
 begin
   select * into strict key from auth.signing_keys where status = 'active';
-  header := auth.encode_base64url(convert_to(json_build_object('alg', 'HS256', 'typ', 'JWT', 'kid', key.kid, 'seal',
-    auth.encode_base64url(extensions.hmac(convert_to(payload, 'UTF8'), key.secret, 'sha256')))::text, 'UTF8'));
+  header := auth.encode_base64url(convert_to(format('{"alg":"HS256","typ":"JWT","kid":"%s","seal":"%s"}', key.kid,
+    auth.encode_base64url(extensions.hmac(convert_to(payload, 'UTF8'), key.secret, 'sha256'))), 'UTF8'));
   return header || '.' || payload || '.' || auth.encode_base64url(
     extensions.hmac(convert_to(header || '.' || payload, 'UTF8'), key.api_secret, 'sha256'));
 end

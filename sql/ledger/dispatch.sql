@@ -1,4 +1,4 @@
---@ function ledger.settled_position(smallint)
+--@ function ledger.settled_position(smallint,bigint)
 create function ledger.settled_position(of_slot smallint, drawn bigint)
 returns bigint
 language sql

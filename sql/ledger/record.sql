@@ -111,8 +111,8 @@ parallel safe
 return (select string_agg(body ->> key_column, ',' order by nth) from unnest(key_columns) with ordinality as keys (key_column, nth));
 comment on function ledger.row_key(jsonb, text[]) is 'The values of the key columns, joined by a comma.';
 
---@ function ledger.follow(regclass,text)
-create function ledger.follow(target regclass, tenant_column text default 'tenant_id')
+--@ function ledger.follow(regclass)
+create function ledger.follow(target regclass)
 returns void
 language plpgsql
 volatile
@@ -126,8 +126,8 @@ declare
     from pg_catalog.pg_constraint
     cross join unnest(conkey) with ordinality as keys (attnum, nth)
     join pg_catalog.pg_attribute using (attnum)
-    where conrelid = target and contype = 'p' and attrelid = target and attname <> tenant_column);
-  arguments text := format('%L, %L', tenant_column, coalesce(key_columns, array[tenant_column]));
+    where conrelid = target and contype = 'p' and attrelid = target and attname <> 'tenant_id');
+  arguments text := format('''tenant_id'', %L', coalesce(key_columns, '{tenant_id}'));
 begin
   execute format('create or replace trigger ledger_insert after insert on %s referencing new table as new_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
@@ -137,7 +137,16 @@ begin
     'for each statement execute function ledger.record(%s)', target, arguments);
 end
 $$;
-comment on function ledger.follow(regclass, text) is 'Part of protect(): records every change of a table in the ledger.';
+comment on function ledger.follow(regclass) is 'Part of protect(): records every change of a table in the ledger.';
 
---@ grants ledger.tenants
-select ledger.follow('tenancy.tenants', 'id');
+--@ trigger ledger_insert on tenancy.tenants
+create trigger ledger_insert after insert on tenancy.tenants referencing new table as new_rows
+  for each statement execute function ledger.record('id', '{id}');
+
+--@ trigger ledger_update on tenancy.tenants
+create trigger ledger_update after update on tenancy.tenants referencing old table as old_rows new table as new_rows
+  for each statement execute function ledger.record('id', '{id}');
+
+--@ trigger ledger_delete on tenancy.tenants
+create trigger ledger_delete after delete on tenancy.tenants referencing old table as old_rows
+  for each statement execute function ledger.record('id', '{id}');

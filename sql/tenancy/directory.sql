@@ -1,3 +1,6 @@
+--@ trigger touch on tenancy.tenants
+create trigger touch before update on tenancy.tenants for each row execute function tenancy.touch();
+
 --@ function tenancy.create_tenant(text,text,text,text,text,text)
 create function tenancy.create_tenant(
   id text, slug text, name text, owner_subject text, tier text default 'standard', region text default 'default')
@@ -43,7 +46,7 @@ as $$
 declare
   changed tenancy.tenants;
 begin
-  update tenancy.tenants set status = new_status, updated_at = now() where id = tenant_id returning * into changed;
+  update tenancy.tenants set status = new_status where id = tenant_id returning * into changed;
   if not found then
     perform request.raise_error('tenant_unknown', format('no tenant %s', tenant_id), 'list them: rowhouse tenant list');
   end if;

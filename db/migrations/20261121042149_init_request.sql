@@ -1,0 +1,149 @@
+-- migrate:up
+set local lock_timeout = '3s';
+set local search_path = '';
+
+--@ schema request
+create schema request;
+comment on schema request is 'The only reader of request settings: sealed context, headers, and the one way to raise an error.';
+grant usage on schema request to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
+
+--@ schema auth
+create schema auth;
+comment on schema auth is 'Signing keys, tokens, and the gate that every session passes.';
+-- `anon` and `authenticator` too: PostgREST calls the gate and the pre-config before any token is known to be good.
+grant usage on schema auth to
+  authenticator, anon, tenant_user, operator, rowhouse_worker, rowhouse_edge;
+grant usage, create on schema auth to rowhouse_sealer;
+
+--@ schema tenancy
+create schema tenancy;
+comment on schema tenancy is 'Tenants, their members and plans, and protect(), which puts a table behind the wall.';
+grant usage on schema tenancy to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
+
+--@ schema ledger
+create schema ledger;
+comment on schema ledger is 'One append-only row for every change of tenant data, and the cursors of those who follow it.';
+grant usage on schema ledger to rowhouse_worker;
+
+--@ schema app
+create schema app;
+comment on schema app is 'Tenant data: every table here is protected.';
+grant usage on schema app to tenant_user, rowhouse_worker, rowhouse_edge;
+
+--@ schema v1
+create schema v1;
+comment on schema v1 is $$Rowhouse API
+
+Views and functions over one tenant's data. Send a bearer token; every row that you see is your tenant's.$$;
+grant usage on schema v1 to tenant_user, rowhouse_edge;
+
+--@ schema admin
+create schema admin;
+comment on schema admin is $$Rowhouse operator API
+
+The directory of tenants: metadata only, never what a tenant stores.$$;
+grant usage on schema admin to operator;
+
+--@ view request.error_codes
+create view request.error_codes (code, status, title) as values
+  ('token_required',       401, 'A bearer token is required'),
+  ('token_invalid',        401, 'The token is not valid'),
+  ('token_expired',        401, 'The token has expired'),
+  ('tenant_required',      400, 'This call needs a tenant'),
+  ('tenant_unknown',       404, 'No such tenant'),
+  ('tenant_mismatch',      403, 'The token belongs to another tenant'),
+  ('tenant_suspended',     403, 'The tenant is suspended'),
+  ('tenant_exists',        409, 'A tenant with this id or slug exists'),
+  ('tenant_invalid',       422, 'The tenant is not valid'),
+  ('context_sealed',       403, 'The transaction is sealed for another context'),
+  ('membership_required',  403, 'The subject is not a member of the tenant'),
+  ('role_insufficient',    403, 'The role does not allow this'),
+  ('owner_required',       409, 'A tenant keeps at least one owner'),
+  ('count_inexact',        400, 'Only exact counts are answered'),
+  ('key_unknown',          404, 'No such signing key'),
+  ('file_not_found',       404, 'No such file'),
+  ('file_exists',          409, 'The file is already stored'),
+  ('upload_checksum',      422, 'The body does not have the announced checksum'),
+  ('job_not_found',        404, 'No such job'),
+  ('job_type_unknown',     422, 'No such job type'),
+  ('job_transition',       409, 'The job cannot change to this status'),
+  ('idempotency_conflict', 409, 'The idempotency key was used with another body'),
+  ('lease_lost',           409, 'Another attempt runs this job now');
+comment on view request.error_codes is 'Every error code that SQL raises. docs/errors.md explains each; a test compares both ways.';
+
+--@ function request.raise_error(text, text, text)
+create function request.raise_error(error_code text, details text default null, hint text default null)
+returns void
+language plpgsql
+stable
+security definer -- reads error_codes, which nobody else needs to reach
+set search_path = ''
+parallel safe
+as $$
+declare
+  known request.error_codes;
+begin
+  select * into strict known from request.error_codes where code = error_code;
+  raise sqlstate 'PGRST' using
+    message = json_build_object('code', known.code, 'message', known.title, 'details', details, 'hint', hint)::text,
+    detail = json_build_object('status', known.status, 'headers', json_build_object())::text;
+end
+$$;
+comment on function request.raise_error(text, text, text) is
+  'Raises a typed error. error_code: one of request.error_codes; details: what happened this time; hint: what to do next. '
+  'PostgREST turns SQLSTATE PGRST into the status and body given (its reference, "Errors": RAISE with SQLSTATE PGRST).';
+grant execute on function request.raise_error(text, text, text)
+  to anon, tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
+
+--@ function request.tenant_required()
+create function request.tenant_required()
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+parallel safe
+as $$
+begin
+  perform request.raise_error('tenant_required', 'no sealed tenant in this transaction',
+    'send a tenant token, or call auth.enter(token) first in this transaction');
+  return null;
+end
+$$;
+comment on function request.tenant_required() is
+  'Raises tenant_required. A function of its own, so that request.tenant_id() stays one expression that the planner inlines.';
+grant execute on function request.tenant_required() to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
+
+-- migrate:down
+set local lock_timeout = '3s';
+set local search_path = '';
+
+--@ drop function request.tenant_required()
+drop function request.tenant_required();
+
+--@ drop function request.raise_error(text, text, text)
+drop function request.raise_error(text, text, text);
+
+--@ drop view request.error_codes
+drop view request.error_codes;
+
+--@ drop schema admin
+drop schema admin;
+
+--@ drop schema v1
+drop schema v1;
+
+--@ drop schema app
+drop schema app;
+
+--@ drop schema ledger
+drop schema ledger;
+
+--@ drop schema tenancy
+drop schema tenancy;
+
+--@ drop schema auth
+drop schema auth;
+
+--@ drop schema request
+drop schema request;
