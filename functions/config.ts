@@ -25,15 +25,20 @@ const storage = {
   S3_FORCE_PATH_STYLE: z.stringbool().default(false),
 };
 
-export const edgeSchema = z.object({
-  EDGE_HOST: z.string().default('127.0.0.1'),
-  EDGE_PORT: port.default(8080),
-  /** Where clients reach this edge; signed URLs start with it. Default: http://EDGE_HOST:EDGE_PORT */
-  EDGE_PUBLIC_URL: url.optional(),
-  EDGE_DATABASE_URL: z.string(),
-  POSTGREST_URL: url.default('http://127.0.0.1:3000'),
-  ...storage,
-});
+export const edgeSchema = z
+  .object({
+    EDGE_HOST: z.string().default('127.0.0.1'),
+    EDGE_PORT: port.default(8080),
+    /** Where clients reach this edge; signed URLs start with it. Default: http://EDGE_HOST:EDGE_PORT */
+    EDGE_PUBLIC_URL: url.optional(),
+    EDGE_DATABASE_URL: z.string(),
+    POSTGREST_URL: url.default('http://127.0.0.1:3000'),
+    ...storage,
+  })
+  .refine(({ STORAGE_DRIVER, STORAGE_SECRET }) => STORAGE_DRIVER !== 'fs' || STORAGE_SECRET !== undefined, {
+    path: ['STORAGE_SECRET'],
+    message: 'required to sign URLs when STORAGE_DRIVER is fs',
+  });
 
 export const workerSchema = z.object({
   WORKER_DATABASE_URL: z.string(),
@@ -44,6 +49,11 @@ export const workerSchema = z.object({
 export const stackSchema = z.object({
   /** A PostgREST to run instead of the one from npm, which exists for linux-x64 only. */
   POSTGREST_BIN: z.string().min(1).optional(),
+});
+
+export const cliSchema = z.object({
+  /** The database that the CLI works on: a login that may take the role rowhouse_owner, such as rowhouse_migrator. */
+  DATABASE_URL: z.string().min(1).optional(),
 });
 
 export type EdgeConfig = z.infer<typeof edgeSchema>;

@@ -16,10 +16,11 @@ export const ERRORS = {
   membership_required: [403, 'The subject is not a member of the tenant'],
   role_insufficient: [403, 'The role does not allow this'],
   owner_required: [409, 'A tenant keeps at least one owner'],
+  count_inexact: [400, 'Only exact counts are answered'],
+  key_unknown: [404, 'No such signing key'],
   file_not_found: [404, 'No such file'],
   file_exists: [409, 'The file is already stored'],
   file_pending: [409, 'The file has not been uploaded yet'],
-  upload_invalid: [422, 'The upload request is not valid'],
   upload_too_large: [413, 'The body is larger than was announced'],
   upload_too_short: [400, 'The body is shorter than was announced'],
   upload_checksum: [422, 'The body does not have the announced checksum'],
@@ -43,9 +44,14 @@ export const ERRORS = {
   book_invalid: [500, 'The book in sql/ is not valid'],
   migration_invalid: [500, 'A migration file is not valid'],
   migration_failed: [500, 'A migration failed'],
+  usage_invalid: [400, 'The command line is not valid'],
+  schema_missing: [503, 'The database does not have this schema yet'],
   config_invalid: [500, 'The configuration is not valid'],
   server_version_unsafe: [500, 'This PostgreSQL version has a known security hole'],
   binary_missing: [500, 'A program that the stack needs is missing'],
+  stack_missing: [503, 'No stack runs in this directory'],
+  demo_failed: [500, 'A step of the demo was not as it should be'],
+  dataset_missing: [500, 'A dataset of the demo is not installed'],
   stack_running: [409, 'A stack runs in this directory already'],
   stack_failed: [500, 'The stack could not start'],
   internal: [500, 'Something went wrong on our side'],
@@ -108,7 +114,7 @@ export function fromDatabase(error: unknown): unknown {
   }
   if (code === '42501') return new RowhouseError('permission_denied', { cause: error });
   const gone = code !== undefined && (/^(08|57P)/.test(code) || /^E(CONN|PIPE|HOST|TIMEDOUT)/.test(code));
-  if (gone || /connection terminated|timeout exceeded when trying to connect/i.test(message)) {
+  if (gone || /connection terminated|connection error and is not queryable|timeout exceeded when trying to connect/i.test(message)) {
     return new RowhouseError('database_unavailable', { headers: { 'Retry-After': '1' }, cause: error });
   }
   return error;

@@ -1,0 +1,152 @@
+import { Command } from 'commander';
+import { Listr } from 'listr2';
+import pc from 'picocolors';
+import pretty from 'pino-pretty';
+import { connected } from '../../stack/install.ts';
+import { openStack, type Stack, type StackInfo } from '../../stack/supervisor.ts';
+
+interface StartOptions {
+  fresh?: boolean;
+  stateDir: string;
+  json?: boolean;
+}
+
+/** Exit code of a shell command that Ctrl-C ended: the stack was not ready, or was killed. */
+const INTERRUPTED = 130;
+
+/** `start`: the embedded stack, supervised until Ctrl-C. */
+export function startCommand(): Command {
+  return new Command('start')
+    .description('start PostgreSQL, PostgREST, edge and worker, and keep them running until Ctrl-C')
+    .option('--fresh', 'remove all data of this directory first')
+    .option('--state-dir <dir>', 'where data, logs and secrets are kept', '.rowhouse')
+    .option('--json', 'print stack.json as the last line when ready')
+    .action(start);
+}
+
+async function start(options: StartOptions): Promise<void> {
+  const terminal = problemsTo(2);
+  const stack = await openStack({
+    directory: options.stateDir,
+    fresh: options.fresh ?? false,
+    onLog: terminal.write,
+  });
+  const stopped = stopOnSignal(stack, terminal.silence);
+  try {
+    await runSteps(stack, options.json === true);
+    await announce(stack.info, options.json === true);
+    terminal.open();
+  } catch (error) {
+    if (stopped.requested()) {
+      process.exitCode = INTERRUPTED;
+      return stopped.done;
+    }
+    terminal.silence();
+    await stack.stop();
+    throw error;
+  }
+  await stopped.done;
+}
+
+async function runSteps(stack: Stack, json: boolean): Promise<void> {
+  const tasks = stack.steps.map(({ title, run }) => ({
+    title,
+    task: async (_: unknown, task: { title: string }) => {
+      const done = await run((message) => {
+        task.title = `${title}: ${message}`;
+      });
+      task.title = done;
+      if (json) process.stderr.write(`${done}\n`);
+    },
+  }));
+  const list = new Listr(tasks, {
+    renderer: json ? 'silent' : 'default',
+    registerSignalListeners: false,
+  });
+  await list.run();
+}
+
+async function announce(info: StackInfo, json: boolean): Promise<void> {
+  const say = (text: string) => (json ? process.stderr : process.stdout).write(`${text}\n`);
+  const [acme, globex] = await connected(info.database.migrator, async (client) => {
+    const issue = async (tenant: string, user: string) => {
+      const { rows } = await client.query<{ token: string }>(
+        `select auth.issue_token($1, $2, 'owner', '12 hours') as token`,
+        [tenant, user],
+      );
+      return rows[0]?.token ?? '';
+    };
+    return [await issue('t_acme', 'ada'), await issue('t_globex', 'grace')];
+  });
+  const bearer = (token: string | undefined) => `-H 'Authorization: Bearer ${token}'`;
+  say(`
+${pc.bold('Ready')}
+  API         ${info.edge}
+  PostgREST   ${info.postgrest}
+  PostgreSQL  ${info.database.migrator.replace(/:[^:@/]+@/, ':…@')}
+
+${pc.bold('Tokens, valid for 12 hours')}
+  t_acme, owner ada:      ${acme}
+
+  t_globex, owner grace:  ${globex}
+
+${pc.bold('Try')}
+${pc.dim('# the jobs of acme')}
+curl -s ${info.edge}/v1/jobs ${bearer(acme)}
+
+${pc.dim('# the same address as globex: its own jobs, never those of acme')}
+curl -s ${info.edge}/v1/jobs ${bearer(globex)}
+
+${pc.dim('# whom the database sees')}
+curl -s -X POST ${info.edge}/v1/rpc/whoami ${bearer(acme)}
+
+Ctrl-C stops everything.`);
+  if (json) process.stdout.write(`${JSON.stringify(info)}\n`);
+}
+
+/** Shows warnings and errors of all children, readable; those of the start wait until its progress is off the screen. */
+function problemsTo(fileDescriptor: number) {
+  const printer = pretty({
+    colorize: pc.isColorSupported,
+    minimumLevel: 'warn',
+    ignore: 'pid,hostname,severity',
+    destination: fileDescriptor,
+    sync: true,
+  });
+  let waiting: string[] | undefined = [];
+  let silent = false;
+  return {
+    write(json: string) {
+      if (silent) return;
+      if (waiting) waiting.push(json);
+      else printer.write(json);
+    },
+    open() {
+      for (const line of waiting ?? []) printer.write(line);
+      waiting = undefined;
+    },
+    /** A stack that stops complains about lost connections: that goes to the log files alone. */
+    silence() {
+      silent = true;
+    },
+  };
+}
+
+/** The first signal stops children in order, a second one kills them. */
+function stopOnSignal(stack: Stack, silence: () => void) {
+  let requested = false;
+  const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+  const onSignal = (signal: NodeJS.Signals) => {
+    silence();
+    if (requested) {
+      process.stderr.write('Killing what still runs.\n');
+      stack.stop(true).then(() => process.exit(INTERRUPTED), reject);
+      return;
+    }
+    requested = true;
+    process.stderr.write(`\n${signal}: stopping; once more to kill.\n`);
+    stack.stop().then(resolve, reject);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  return { done, requested: () => requested };
+}

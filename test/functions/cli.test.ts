@@ -1,0 +1,314 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageRoot } from '../../functions/paths.ts';
+import { connected } from '../../functions/stack/install.ts';
+import { createBlankDatabase } from '../support/blank-database.ts';
+import { createTestStack, type TestStack } from '../support/stack.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await createTestStack({ postgrest: false });
+  await stack.createTenant('t_acme');
+  await stack.createTenant('t_globex');
+});
+
+afterAll(() => stack?.stop());
+
+interface Outcome {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+const bin = join(packageRoot, 'bin/rowhouse.js');
+
+function run(args: string[], { cwd = packageRoot, env = {}, node = [] as string[] } = {}): Promise<Outcome> {
+  const { DATABASE_URL: _, ...inherited } = process.env;
+  const child = spawn(process.execPath, [...node, bin, ...args], { cwd, env: { ...inherited, ...env } });
+  const printed = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (chunk) => (printed[name] += chunk));
+  return new Promise((resolve) => child.on('close', (status) => resolve({ status, ...printed })));
+}
+
+/** A command on the test's database. */
+const rowhouse = (...args: string[]) => run(args, { env: { DATABASE_URL: stack.database.migrator } });
+const claims = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+const admitted = (token: string) =>
+  connected(stack.database.edge, async (client) => {
+    await client.query('begin');
+    await client.query('select auth.enter($1)', [token]);
+    return (await client.query('select request.role() as role, request.subject() as subject')).rows[0];
+  });
+
+describe('token', () => {
+  test("prints a token and nothing else, with the member's own role, that the gate admits", async () => {
+    const { status, stdout, stderr } = await rowhouse(
+      'token',
+      '--tenant',
+      't_acme',
+      '--user',
+      'viewer',
+      '--ttl',
+      '12h',
+    );
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    const { tenant_id, sub, tenant_role, role, iat, exp } = claims(stdout);
+    expect([tenant_id, sub, tenant_role, role, exp - iat]).toEqual([
+      't_acme',
+      'viewer',
+      'viewer',
+      'tenant_user',
+      43_200,
+    ]);
+    expect(await admitted(stdout.trim())).toEqual({ role: 'tenant_user', subject: 'viewer' });
+  });
+
+  test('carries a lower role when asked, and lives an hour unless told', async () => {
+    const { stdout } = await rowhouse('token', '--tenant', 't_acme', '--user', 'owner', '--role', 'member', '--json');
+    const { token, expires_in } = JSON.parse(stdout);
+    expect([claims(token).tenant_role, expires_in, claims(token).exp - claims(token).iat]).toEqual([
+      'member',
+      3600,
+      3600,
+    ]);
+  });
+
+  test.each([
+    [['--tenant', 't_acme', '--user', 'stranger'], 'membership_required: stranger is not a member of t_acme'],
+    [['--tenant', 't_none', '--user', 'owner'], 'tenant_unknown: no tenant t_none'],
+    [
+      ['--tenant', 't_acme', '--user', 'viewer', '--role', 'owner'],
+      'role_insufficient: viewer is viewer of t_acme: a token cannot carry owner',
+    ],
+    [
+      ['--tenant', 't_acme', '--user', 'owner', '--role', 'king'],
+      'token_invalid: the tenant role is not viewer, member, admin or owner',
+    ],
+    [
+      ['--tenant', 't_acme', '--user', 'owner', '--ttl', '32d'],
+      'token_invalid: a token lives for more than nothing and at most 31 days',
+    ],
+    [['--operator', '--user', 'stranger'], 'membership_required: stranger is not an operator'],
+  ])('refuses %j', async (args, message) => {
+    const { status, stdout, stderr } = await rowhouse('token', ...args);
+    expect([status, stdout, stderr.split('\n')[0]]).toEqual([1, '', `error ${message}`]);
+  });
+
+  test('gives an operator a token of no tenant', async () => {
+    await stack.operatorToken('olga');
+    const { stdout } = await rowhouse('token', '--operator', '--user', 'olga');
+    expect([claims(stdout).role, claims(stdout).tenant_id]).toEqual(['operator', undefined]);
+  });
+});
+
+describe('tenant', () => {
+  test('creates, lists, suspends and resumes', async () => {
+    const created = await rowhouse(
+      'tenant',
+      'create',
+      't_north_pole',
+      '--name',
+      'North Pole',
+      '--owner',
+      'nick',
+      '--json',
+    );
+    expect(created.status).toBe(0);
+    expect(JSON.parse(created.stdout)).toMatchObject({
+      id: 't_north_pole',
+      slug: 'north-pole',
+      name: 'North Pole',
+      tier: 'standard',
+      status: 'active',
+    });
+    expect((await rowhouse('token', '--tenant', 't_north_pole', '--user', 'nick')).status).toBe(0);
+
+    const ids = async () =>
+      JSON.parse((await rowhouse('tenant', 'list', '--json')).stdout).map((t: { id: string; status: string }) => [
+        t.id,
+        t.status,
+      ]);
+    expect(await ids()).toEqual([
+      ['t_acme', 'active'],
+      ['t_globex', 'active'],
+      ['t_north_pole', 'active'],
+    ]);
+    expect((await rowhouse('tenant', 'suspend', 't_north_pole')).status).toBe(0);
+    expect(await ids()).toEqual([
+      ['t_acme', 'active'],
+      ['t_globex', 'active'],
+      ['t_north_pole', 'suspended'],
+    ]);
+    expect((await rowhouse('tenant', 'resume', 't_north_pole')).status).toBe(0);
+    expect(await ids()).toEqual([
+      ['t_acme', 'active'],
+      ['t_globex', 'active'],
+      ['t_north_pole', 'active'],
+    ]);
+  });
+
+  test('prints aligned columns without colours where no terminal is', async () => {
+    const { stdout } = await rowhouse('tenant', 'list');
+    const [head = '', first = ''] = stdout.split('\n');
+    expect(head).toMatch(/^id +slug +name +tier +region +status +created$/);
+    expect(first).toMatch(/^t_acme +t-acme +t_acme +standard +default +active +\d{4}-\d\d-\d\d$/);
+    expect(first.indexOf('standard')).toBe(head.indexOf('tier'));
+  });
+
+  test.each([
+    [['create', 't_acme', '--owner', 'x'], 'tenant_exists'],
+    [['create', 'acme', '--owner', 'x'], 'tenant_invalid'],
+    [['suspend', 't_none'], 'tenant_unknown'],
+  ])('refuses %j', async (args, code) => {
+    const { status, stdout, stderr } = await rowhouse('tenant', ...args, '--json');
+    expect([status, stdout, JSON.parse(stderr).code]).toEqual([1, '', code]);
+  });
+});
+
+describe('key', () => {
+  test('rotates and retires: tokens of the older key are good until it is retired', async () => {
+    const list = async () =>
+      JSON.parse((await rowhouse('key', 'list', '--json')).stdout).map((key: { kid: string; status: string }) => [
+        key.kid,
+        key.status,
+      ]);
+    const [[first] = []] = await list();
+    const { stdout } = await rowhouse('token', '--tenant', 't_acme', '--user', 'owner');
+    const { kid } = JSON.parse((await rowhouse('key', 'rotate', '--json')).stdout);
+    expect(await list()).toEqual([
+      [kid, 'active'],
+      [first, 'accepted'],
+    ]);
+    expect(await admitted(stdout.trim())).toMatchObject({ subject: 'owner' });
+    expect((await rowhouse('key', 'retire', first ?? '')).status).toBe(0);
+    expect(await list()).toEqual([
+      [kid, 'active'],
+      [first, 'retired'],
+    ]);
+    await expect(admitted(stdout.trim())).rejects.toMatchObject({ code: 'PGRST' });
+  });
+
+  test('refuses to retire the active key', async () => {
+    const { stdout } = await rowhouse('key', 'rotate', '--json');
+    const { status, stderr } = await rowhouse('key', 'retire', JSON.parse(stdout).kid, '--json');
+    expect([status, JSON.parse(stderr).code]).toEqual([1, 'key_unknown']);
+  });
+});
+
+describe('migrate', () => {
+  test('goes up, tells the status, and goes down, on the database that is named', async () => {
+    const database = await createBlankDatabase();
+    try {
+      const at = ['--database', database.urls.migrator, '--json'];
+      const missing = await run(['tenant', 'list', ...at]);
+      expect([missing.status, JSON.parse(missing.stderr).code]).toEqual([1, 'schema_missing']);
+      const { files } = JSON.parse((await run(['migrate', 'check', '--json'])).stdout);
+      expect(JSON.parse((await run(['migrate', 'up', ...at])).stdout)).toEqual({ applied: files });
+      expect(JSON.parse((await run(['migrate', 'down', '--steps', '1', ...at])).stdout)).toEqual({
+        undone: files.slice(-1),
+      });
+      const status = JSON.parse((await run(['migrate', 'status', ...at])).stdout);
+      expect(status.map(({ applied }: { applied: boolean }) => applied)).toEqual(
+        files.map((file: string) => file !== files.at(-1)),
+      );
+    } finally {
+      await database.drop();
+    }
+  });
+});
+
+describe('every command', () => {
+  const COMMANDS = [
+    [],
+    ...['up', 'down', 'status', 'new', 'check', 'freeze'].map((name) => ['migrate', name]),
+    ...['create', 'list', 'suspend', 'resume'].map((name) => ['tenant', name]),
+    ...['list', 'rotate', 'retire'].map((name) => ['key', name]),
+    ['token'],
+  ];
+  test.each(COMMANDS.map((command) => [command]))('shows what it takes, with an example: %j', async (command) => {
+    const { status, stdout, stderr } = await run([...command, '--help']);
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^Usage: rowhouse/);
+    expect(stdout).toMatch(/Examples?:\n {2}\$ rowhouse /);
+  });
+
+  test.each([
+    [['fly'], "unknown command 'fly'"],
+    [['token'], "required option '--user <subject>' not specified"],
+    [['token', '--user', 'x'], 'a token is either for --tenant, with a --role if wanted, or for --operator'],
+    [
+      ['token', '--user', 'x', '--operator', '--tenant', 't_x'],
+      'a token is either for --tenant, with a --role if wanted, or for --operator',
+    ],
+    [
+      ['token', '--user', 'x', '--ttl', '5 minutes'],
+      "option '--ttl <duration>' argument '5 minutes' is invalid. Write a number and a unit: 90s, 15m, 12h or 7d.",
+    ],
+    [
+      ['migrate', 'down', '--steps', '0'],
+      "option '--steps <n>' argument '0' is invalid. Write a whole number from 1 on.",
+    ],
+    [['tenant', 'list', '--database', 'mysql://x'], '--database is not a PostgreSQL URL'],
+  ])('ends with 2 when used wrongly: %j', async (args, message) => {
+    const { status, stdout, stderr } = await run(args);
+    expect([status, stdout, stderr.split('\n')[0]]).toEqual([2, '', `error usage_invalid: ${message}`]);
+  });
+
+  test('tells errors as one JSON object where asked', async () => {
+    const { stderr } = await run(['fly', '--json']);
+    expect(JSON.parse(stderr)).toEqual({
+      code: 'usage_invalid',
+      title: 'The command line is not valid',
+      detail: "unknown command 'fly'",
+      hint: 'Add --help to the command to see what it takes.',
+    });
+  });
+
+  test('ends with 3 when the database does not answer, and never prints its password', async () => {
+    const { status, stdout, stderr } = await run([
+      'tenant',
+      'list',
+      '--database',
+      'postgres://me:geheim@127.0.0.1:1/rows',
+    ]);
+    expect([status, stdout]).toEqual([3, '']);
+    expect(stderr).toBe(
+      'error database_unavailable: 127.0.0.1:1/rows: connect ECONNREFUSED 127.0.0.1:1\n' +
+        '  Start the stack with: npm start   or name another database with --database.\n',
+    );
+  });
+
+  test('says which login to use when the one given may not do this', async () => {
+    const { status, stderr } = await run(['key', 'list', '--json', '--database', stack.database.edge]);
+    expect([status, JSON.parse(stderr)]).toMatchObject([
+      1,
+      { code: 'permission_denied', hint: expect.stringContaining('rowhouse_migrator') },
+    ]);
+  });
+
+  test('works on the stack that runs in the directory, else ends with 3 and says how to start one', async () => {
+    const cwd = temporaryDirectory();
+    const none = await run(['tenant', 'list', '--json'], { cwd });
+    expect([none.status, JSON.parse(none.stderr)]).toMatchObject([
+      3,
+      { code: 'database_unavailable', hint: expect.stringContaining('npm start') },
+    ]);
+    mkdirSync(join(cwd, '.rowhouse'));
+    writeFileSync(join(cwd, '.rowhouse/stack.json'), JSON.stringify({ database: stack.database }));
+    expect((await run(['tenant', 'list', '--json'], { cwd })).status).toBe(0);
+  });
+});
+
+test("runs with the project's own Node where the machine's is older, and passes the exit code on", async () => {
+  const older = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.0.0' } })`;
+  const node = ['--import', `data:text/javascript,${encodeURIComponent(older)}`];
+  const listed = await run(['tenant', 'list', '--json'], { env: { DATABASE_URL: stack.database.migrator }, node });
+  expect([listed.status, listed.stderr]).toEqual([0, '']);
+  expect(JSON.parse(listed.stdout).length).toBeGreaterThan(1);
+  expect((await run(['fly'], { node })).status).toBe(2);
+});
