@@ -1,0 +1,233 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createTestStack, type TestStack } from '../support/stack.ts';
+
+let stack: TestStack;
+let acme: string;
+let writers: pg.PoolClient[];
+
+beforeAll(async () => {
+  stack = await createTestStack({ postgrest: false });
+  await stack.createTenant('t_acme');
+  await stack.createTenant('t_globex');
+  acme = await stack.token({ tenant: 't_acme', user: 'owner', role: 'owner' });
+});
+
+afterAll(() => stack?.stop());
+
+beforeEach(async () => {
+  await take();
+});
+
+/** A transaction sealed for acme, left open. */
+async function writer(): Promise<pg.PoolClient> {
+  const client = await stack.admin.connect();
+  await client.query('begin');
+  await client.query('select auth.enter($1)', [acme]);
+  await client.query('set local role tenant_user');
+  writers.push(client);
+  return client;
+}
+
+const submit = (client: pg.PoolClient, key: string) =>
+  client.query(`insert into v1.jobs (type, idempotency_key) values ('csv.validate', $1)`, [key]);
+
+async function take(tables = ['app.jobs', 'app.files'], consumer = 'jobs') {
+  const { rows } = await stack.migrator.query('select * from ledger.take($1, $2, 16, 1000)', [consumer, tables]);
+  return rows.map((row) => (row.new ?? row.old).idempotency_key ?? (row.new ?? row.old).name);
+}
+
+async function withWriters(work: () => Promise<void>) {
+  writers = [];
+  try {
+    await work();
+  } finally {
+    for (const client of writers) {
+      await client.query('rollback');
+      client.release();
+    }
+  }
+}
+
+test('hands over committed entries once, in order', () =>
+  withWriters(async () => {
+    const a = await writer();
+    for (const key of ['one', 'two', 'three']) await submit(a, key);
+    await a.query('commit');
+    expect(await take()).toEqual(['one', 'two', 'three']);
+    expect(await take()).toEqual([]);
+  }));
+
+test('hands over nothing that was rolled back', () =>
+  withWriters(async () => {
+    const a = await writer();
+    await submit(a, 'phantom');
+    await a.query('rollback');
+    expect(await take()).toEqual([]);
+  }));
+
+test('takes again what was taken in a transaction that was rolled back', () =>
+  withWriters(async () => {
+    const a = await writer();
+    await submit(a, 'again');
+    await a.query('commit');
+    const dispatcher = await stack.migrator.connect();
+    await dispatcher.query('begin');
+    expect((await dispatcher.query(`select * from ledger.take('jobs', '{app.jobs}', 16, 10)`)).rowCount).toBe(1);
+    await dispatcher.query('rollback');
+    dispatcher.release();
+    expect(await take()).toEqual(['again']);
+  }));
+
+test('holds a later entry back until an earlier writer of its slot has ended', () =>
+  withWriters(async () => {
+    const early = await writer();
+    const late = await writer();
+    await submit(early, 'first');
+    await submit(late, 'second');
+    await late.query('commit');
+    expect(await take()).toEqual([]);
+    await early.query('commit');
+    expect(await take()).toEqual(['first', 'second']);
+  }));
+
+test('keeps the order in which rows were locked, though a lower transaction id writes later and a third is still running', () =>
+  withWriters(async () => {
+    const setup = await writer();
+    await setup.query(`insert into v1.files (name, content_type, size) values ('name 0', 'text/csv', 1)`);
+    await setup.query('commit');
+    expect(await take()).toEqual(['name 0']);
+
+    const lower = await writer();
+    await lower.query('select pg_current_xact_id()');
+    const bystander = await writer();
+    await bystander.query('select pg_current_xact_id()');
+    const higher = await writer();
+    await higher.query(`update v1.files set name = 'name 1'`);
+    await higher.query('commit');
+    await lower.query(`update v1.files set name = 'name 2'`);
+    const bounded = await take();
+    await lower.query('commit');
+    expect([...bounded, ...(await take())]).toEqual(['name 1', 'name 2']);
+    await bystander.query('commit');
+  }));
+
+test('is not held back by an unfinished writer of a tenant in another slot, nor by an old snapshot', () =>
+  withWriters(async () => {
+    const globex = await stack.token({ tenant: 't_globex', user: 'owner', role: 'owner' });
+    const { rows } = await stack.migrator.query(`select ledger.slot('t_acme') <> ledger.slot('t_globex') as apart`);
+    expect(rows[0].apart).toBe(true);
+    const other = await stack.admin.connect();
+    writers.push(other);
+    await other.query('begin isolation level repeatable read');
+    await other.query('select auth.enter($1)', [globex]);
+    await other.query('set local role tenant_user');
+    await submit(other, 'unfinished');
+    const a = await writer();
+    await submit(a, 'not held back');
+    await a.query('commit');
+    expect(await take()).toEqual(['not held back']);
+  }));
+
+test('lets a sleeper sleep only when nothing is pending or being written, and wakes it', () =>
+  withWriters(async () => {
+    const sleeper = await stack.migrator.connect();
+    try {
+      const doze = async () => (await sleeper.query(`select ledger.doze('jobs') as asleep`)).rows[0].asleep;
+      const a = await writer();
+      await submit(a, 'pending');
+      expect(await doze()).toBe(false);
+      await a.query('commit');
+      expect(await doze()).toBe(false);
+      expect(await take()).toEqual(['pending']);
+      let woken = false;
+      sleeper.on('notification', () => {
+        woken = true;
+      });
+      await sleeper.query('listen ledger_wake');
+      expect(await doze()).toBe(true);
+      const b = await writer();
+      await submit(b, 'wakes');
+      await b.query('commit');
+      await expect.poll(() => woken, { timeout: 5000 }).toBe(true);
+      expect((await sleeper.query('select ledger.rouse() as held')).rows).toEqual([{ held: true }]);
+    } finally {
+      sleeper.release(true);
+    }
+  }));
+
+test('says who, what and where, with the row before and after', () =>
+  withWriters(async () => {
+    const a = await writer();
+    await a.query(`select set_config('request.headers', $1, true)`, [
+      JSON.stringify({
+        authorization: `Bearer ${acme}`,
+        'user-agent': 'curl/8',
+        'x-request-id': 'req-1',
+        'x-forwarded-for': '198.51.100.7, 203.0.113.9',
+        traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      }),
+    ]);
+    await a.query(`insert into v1.files (name, content_type, size) values ('before', 'text/csv', 1)`);
+    await a.query(`update v1.files set name = 'after' where name = 'before'`);
+    await a.query(`delete from v1.files where name = 'after'`);
+    await a.query('commit');
+    const { rows } = await stack.admin.query(`
+      select operation, changed, old ->> 'name' as old, new ->> 'name' as new, subject, role, host(address) as address, user_agent,
+        request_id, trace_id, tenant_id, row_id = coalesce(old, new) ->> 'id' as keyed
+      from ledger.entries where request_id = 'req-1' order by position`);
+    const common = {
+      subject: 'owner',
+      role: 'tenant_user',
+      address: '203.0.113.9',
+      user_agent: 'curl/8',
+      request_id: 'req-1',
+      trace_id: '0af7651916cd43dd8448eb211c80319c',
+      tenant_id: 't_acme',
+      keyed: true,
+    };
+    expect(rows).toEqual([
+      { operation: 'insert', changed: null, old: null, new: 'before', ...common },
+      {
+        operation: 'update',
+        changed: ['name', 'updated_at'].filter((name) => name === 'name'),
+        old: 'before',
+        new: 'after',
+        ...common,
+      },
+      { operation: 'delete', changed: null, old: 'after', new: null, ...common },
+    ]);
+  }));
+
+test.each(['tenant_user', 'operator', 'rowhouse_worker', 'rowhouse_edge'])(
+  'cannot be written by %s, sealed or not',
+  async (role) => {
+    const client = await stack.admin.connect();
+    try {
+      for (const sql of [
+        `insert into ledger.entries (tenant_id, table_name, operation, row_id) values ('t_acme', 'app.jobs', 'insert', 'x')`,
+        'update ledger.entries set subject = null',
+        'delete from ledger.entries',
+        'truncate ledger.entries',
+      ]) {
+        await client.query('begin');
+        await client.query('select auth.enter($1)', [acme]);
+        await client.query(`set local role ${role}`);
+        await expect(client.query(sql)).rejects.toMatchObject({ code: '42501' });
+        await client.query('rollback');
+      }
+    } finally {
+      client.release();
+    }
+  },
+);
+
+test('cannot be changed or deleted even by its owner, whom no policy lets touch a row', async () => {
+  const count = async () => (await stack.admin.query('select count(*)::int as n from ledger.entries')).rows[0].n;
+  const before = await count();
+  expect(before).toBeGreaterThan(0);
+  for (const sql of ['update ledger.entries set subject = null', 'delete from ledger.entries']) {
+    expect((await stack.migrator.query(sql)).rowCount).toBe(0);
+  }
+  expect(await count()).toBe(before);
+});

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestStack, type TestStack } from '../support/stack.ts';
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await createTestStack({ postgrest: false });
+  await stack.createTenant('t_acme');
+});
+
+afterAll(() => stack?.stop());
+
+const good = `
+  create table app.things (
+    tenant_id tenancy.tenant_id not null,
+    id uuid not null default uuidv7(),
+    name text,
+    constraint things_pkey primary key (tenant_id, id)
+  ) partition by hash (tenant_id)`;
+
+/** Runs in a transaction that is rolled back; returns what protect() said. */
+async function protectAfter(setup: string, call = `tenancy.protect('app.things', partitions => 2)`) {
+  const client = await stack.migrator.connect();
+  try {
+    await client.query('begin');
+    await client.query(setup);
+    await client.query(`select ${call}`);
+    return 'protected';
+  } catch (error) {
+    const { code, message, hint } = error as { code: string; message: string; hint: string };
+    return { code, message, hint };
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+}
+
+const refusal = (problem: string, hint: string) => ({
+  code: '42P16',
+  message: `app.things cannot be protected: ${problem}`,
+  hint,
+});
+
+test('protects a table that qualifies', async () => {
+  expect(await protectAfter(good)).toBe('protected');
+});
+
+test.each<[name: string, setup: string, problem: string, hint: string]>([
+  [
+    'without tenant_id',
+    `create table app.things (id uuid primary key)`,
+    'it has no column tenant_id',
+    'add: tenant_id tenancy.tenant_id not null',
+  ],
+  [
+    'whose tenant_id is of another type',
+    good.replace('tenancy.tenant_id not null', 'text not null'),
+    'tenant_id is of type text',
+    'make it of type tenancy.tenant_id',
+  ],
+  [
+    'whose tenant_id can be null',
+    `create table app.things (tenant_id tenancy.tenant_id, id uuid) partition by hash (tenant_id)`,
+    'tenant_id can be null',
+    'add: not null',
+  ],
+  [
+    'that is not partitioned',
+    good.replace(') partition by hash (tenant_id)', ')'),
+    'it is not partitioned by hash (tenant_id)',
+    'create it with: partition by hash (tenant_id)',
+  ],
+  [
+    'that is partitioned by list',
+    good.replace('partition by hash', 'partition by list'),
+    'it is not partitioned by hash (tenant_id)',
+    'create it with: partition by hash (tenant_id)',
+  ],
+  [
+    'that is partitioned by more than the tenant',
+    good.replace('partition by hash (tenant_id)', 'partition by hash (tenant_id, id)'),
+    'it is not partitioned by hash (tenant_id)',
+    'create it with: partition by hash (tenant_id)',
+  ],
+  [
+    'without a primary key',
+    good.replace(/,\s+constraint things_pkey primary key \(tenant_id, id\)/, ''),
+    'it has no primary key',
+    'add: primary key (tenant_id, id)',
+  ],
+  [
+    'whose primary key does not lead with the tenant',
+    good.replace('primary key (tenant_id, id)', 'primary key (id, tenant_id)'),
+    'primary key things_pkey does not lead with tenant_id',
+    'put tenant_id first',
+  ],
+  [
+    'with a unique key that does not lead with the tenant',
+    `${good}; alter table app.things add constraint things_name_key unique (name, tenant_id)`,
+    'unique key things_name_key does not lead with tenant_id',
+    'put tenant_id first',
+  ],
+  [
+    'with an index that does not lead with the tenant',
+    `${good}; create index things_name_idx on app.things (name)`,
+    'index things_name_idx does not lead with tenant_id',
+    'put tenant_id first',
+  ],
+  [
+    'with a foreign key that does not lead with the tenant',
+    `${good}; create table app.kinds (id uuid primary key);
+     alter table app.things add constraint things_kind_fkey foreign key (id) references app.kinds (id)`,
+    'foreign key things_kind_fkey does not lead with tenant_id',
+    'reference (tenant_id, …) of another protected table: foreign key (tenant_id, x_id) references … (tenant_id, id)',
+  ],
+  [
+    'with rows of no tenant',
+    `${good}; create table app.things_all partition of app.things for values with (modulus 1, remainder 0);
+     insert into app.things (tenant_id) values ('t_acme'), ('t_nobody')`,
+    'it has rows of t_nobody, which is no tenant',
+    'create the tenant first, or delete those rows',
+  ],
+])('refuses a table %s', async (_name, setup, problem, hint) => {
+  expect(await protectAfter(setup)).toEqual(refusal(problem, hint));
+});
+
+test('refuses a number of partitions that makes no sense', async () => {
+  expect(await protectAfter(good, `tenancy.protect('app.things', partitions => 0)`)).toEqual(
+    refusal('0 partitions were asked for', 'ask for 1 to 1024'),
+  );
+});
+
+test('is safe to repeat, and leaves the same catalogue', async () => {
+  const policies = `select polname, polcmd, polroles::regrole[], pg_get_expr(polqual, polrelid) as using,
+    pg_get_expr(polwithcheck, polrelid) as with_check from pg_policy where polrelid = 'app.things'::regclass order by 1`;
+  const client = await stack.migrator.connect();
+  try {
+    await client.query(`begin; ${good}; select tenancy.protect('app.things', partitions => 2, expose => true)`);
+    const once = (await client.query(policies)).rows;
+    await client.query(`select tenancy.protect('app.things', partitions => 2, expose => true)`);
+    expect((await client.query(policies)).rows).toEqual(once);
+    expect(once.map((policy) => policy.polname)).toEqual([
+      'A member adds rows to their tenant',
+      'A member changes rows of their tenant',
+      'A member deletes rows of their tenant',
+      'A service works within its sealed tenant',
+      'A viewer reads the rows of their tenant',
+    ]);
+    const closed = await client.query(
+      `select relname, relrowsecurity, relforcerowsecurity, relacl::text from pg_class where relname ~ '^things(_p..)?$' and relkind in ('r', 'p') order by 1`,
+    );
+    expect(closed.rows.map((row) => [row.relname, row.relrowsecurity, row.relforcerowsecurity])).toEqual([
+      ['things', true, true],
+      ['things_p00', true, true],
+      ['things_p01', true, true],
+    ]);
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+});
+
+test('writes the ledger unless told not to', async () => {
+  const triggers = async (ledger: boolean) => {
+    const client = await stack.migrator.connect();
+    try {
+      await client.query(`begin; ${good}; select tenancy.protect('app.things', partitions => 2, ledger => ${ledger})`);
+      const { rows } = await client.query(
+        `select tgname from pg_trigger where tgrelid = 'app.things'::regclass and tgname like 'ledger%' order by 1`,
+      );
+      return rows.map((row) => row.tgname);
+    } finally {
+      await client.query('rollback');
+      client.release();
+    }
+  };
+  expect(await triggers(true)).toEqual(['ledger_delete', 'ledger_insert', 'ledger_update']);
+  expect(await triggers(false)).toEqual([]);
+});
+
+test('every table in app, and every member table, is one that qualifies', async () => {
+  const { rows } = await stack.migrator.query(`
+    select c.oid::regclass::text as name, relrowsecurity and relforcerowsecurity as closed
+    from pg_class c where relnamespace = 'app'::regnamespace and relkind in ('r', 'p') order by 1`);
+  expect(rows.length).toBeGreaterThan(96);
+  expect(rows.filter((row) => !row.closed)).toEqual([]);
+});
