@@ -9,8 +9,9 @@ export type SessionRole = 'tenant_user' | 'operator' | 'rowhouse_worker' | 'rowh
 
 export function createPool(connectionString: string, applicationName: string, max = 8): Pool {
   const pool = new pg.Pool({ connectionString, application_name: applicationName, max, connectionTimeoutMillis: 5000 });
-  // An idle connection that the server closes must not end the process: the next query reports it.
+  // A connection that the server closes must not end the process, idle or between two queries: the next query reports it.
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 

@@ -114,7 +114,10 @@ export function fromDatabase(error: unknown): unknown {
   }
   if (code === '42501') return new RowhouseError('permission_denied', { cause: error });
   const gone = code !== undefined && (/^(08|57P)/.test(code) || /^E(CONN|PIPE|HOST|TIMEDOUT)/.test(code));
-  if (gone || /connection terminated|connection error and is not queryable|timeout exceeded when trying to connect/i.test(message)) {
+  if (
+    gone ||
+    /connection terminated|connection error and is not queryable|timeout exceeded when trying to connect/i.test(message)
+  ) {
     return new RowhouseError('database_unavailable', { headers: { 'Retry-After': '1' }, cause: error });
   }
   return error;

@@ -1,13 +1,13 @@
 import { edgeSchema, readConfig } from '../config.ts';
 import { createPool } from '../database.ts';
 import { createLog } from '../log.ts';
+import { superviseProcess } from '../process.ts';
 import { createStorage } from '../storage/storage.ts';
-import { superviseEdge } from './process.ts';
 import { createServer } from './server.ts';
 
 const log = createLog('edge');
 
-await superviseEdge(log, async () => {
+await superviseProcess('edge', log, async () => {
   const config = readConfig(edgeSchema);
   const { EDGE_HOST: host, EDGE_PORT: port } = config;
   const pool = createPool(config.EDGE_DATABASE_URL, 'rowhouse-edge');
@@ -19,8 +19,10 @@ await superviseEdge(log, async () => {
     uploads: { maxBytes: config.STORAGE_MAX_BYTES, urlTtlSeconds: config.STORAGE_URL_TTL_SECONDS },
   });
   await server.listen({ host, port });
-  return async () => {
-    await server.close();
-    await pool.end();
+  return {
+    async stop() {
+      await server.close();
+      await pool.end();
+    },
   };
 });

@@ -19,7 +19,7 @@ create table app.job_findings (
 comment on table app.job_findings is $$Findings of jobs
 
 What a job found wrong, in the order of the file, up to the limit that the job was given. All of them are in its report file.$$;
-comment on column app.job_findings.ordinal is 'Counts the findings of a job from 1.';
+comment on column app.job_findings.ordinal is 'Counts the findings of a job from 0, in the order of the file.';
 comment on column app.job_findings.row is 'The record of the file, counted from 1 without the header; null for the file as a whole.';
 comment on column app.job_findings.repaired is 'What the repaired file has instead.';
 -- No ledger: findings are derived from a file and a job that are both in it, and can be a thousand for each job.

@@ -60,7 +60,8 @@ begin
     finished_at = case when new_status = 'cancelled' then clock_timestamp() end,
     queued_at = case when new_status = 'queued' then clock_timestamp() else queued_at end,
     started_at = case when new_status = 'queued' then null else started_at end,
-    attempts = case when new_status = 'queued' then 0 else attempts end,
+    -- Attempts are never counted anew: their number is the lease, and an attempt from before must not pass for a new one.
+    max_attempts = case when new_status = 'queued' then attempts + 3 else max_attempts end,
     error = case when new_status = 'queued' then null else error end
   where tenant_id = request.tenant_id() and id = job_id
   returning * into job;
@@ -108,5 +109,5 @@ begin atomic
 end;
 comment on function v1.retry_job(uuid) is $$Retry a job
 
-Queues a failed or cancelled job again, with its attempts counted anew.$$;
+Queues a failed or cancelled job again, for up to three more attempts.$$;
 grant execute on function v1.retry_job(uuid) to tenant_user;

@@ -163,7 +163,7 @@ test('finishes the upload in hand when it is told to end, and takes nothing new'
       const staged = () => readdir(join(stack.storageDirectory, '.staging')).catch(() => []);
       await expect.poll(staged).toHaveLength(1);
       process.kill(stack.pid('edge'), 'SIGTERM');
-      await expect.poll(() => says('edge draining')).toBe(true);
+      await expect.poll(() => says('edge stopping')).toBe(true);
       await expect.poll(() => fetch(`${stack.edge}/healthz`).then(String, () => 'refused')).toBe('refused');
       upload.end('1,Ada\n');
     })().catch(reject);

@@ -5,7 +5,7 @@ import { readConfig, workerSchema } from '../../functions/config.ts';
 import { jobTypes } from '../../functions/jobs/index.ts';
 import { defineJob, JobFailure, type JobType } from '../../functions/jobs/job.ts';
 import { createLog } from '../../functions/log.ts';
-import { superviseWorker } from '../../functions/worker/process.ts';
+import { superviseProcess } from '../../functions/process.ts';
 import { createWorker } from '../../functions/worker/worker.ts';
 
 /** A worker as in functions/worker/main.ts, with job types that only tests ask for. */
@@ -66,4 +66,6 @@ const testTypes = [steps, crash, fail].map((job): [string, JobType] => [job.type
 const jobs = new Map([...jobTypes, ...testTypes]);
 const log = createLog('worker');
 
-await superviseWorker(log, () => createWorker({ config: readConfig(workerSchema), jobs, log, suspendedSeconds: 1 }));
+await superviseProcess('worker', log, () =>
+  createWorker({ config: readConfig(workerSchema), jobs, log, suspendedSeconds: 1 }),
+);

@@ -99,7 +99,7 @@ create table app.jobs (
   constraint jobs_idempotency_key_length check (length(idempotency_key) between 1 and 255),
   constraint jobs_input_is_an_object check (jsonb_typeof(input) = 'object' and octet_length(input::text) <= 262144),
   constraint jobs_status_known check (status in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
-  constraint jobs_attempts_in_range check (attempts >= 0 and max_attempts between 1 and 25),
+  constraint jobs_attempts_in_range check (attempts >= 0 and max_attempts > 0),
   constraint jobs_finished_when_over check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null))
 ) partition by hash (tenant_id);
 create index jobs_created_at_idx on app.jobs (tenant_id, created_at desc, id desc);
@@ -110,7 +110,7 @@ comment on column app.jobs.type is 'One of the registered job types, such as csv
 comment on column app.jobs.input is 'What the type asks for: see its schema in docs/jobs.md.';
 comment on column app.jobs.idempotency_key is 'The same key with the same type and input answers with the first job; with another body it is a 409.';
 comment on column app.jobs.status is 'queued, running, succeeded, failed or cancelled.';
-comment on column app.jobs.attempts is 'How many times a worker has started it since it was last queued.';
+comment on column app.jobs.attempts is 'How many times a worker has started it.';
 select tenancy.protect('app.jobs', expose => true, client_verbs => '{delete}');
 grant select on app.jobs to rowhouse_worker, rowhouse_edge;
 grant update (status, attempts, progress, result, error, queued_at, started_at, finished_at) on app.jobs to rowhouse_worker;
@@ -168,7 +168,7 @@ create table app.job_findings (
 comment on table app.job_findings is $$Findings of jobs
 
 What a job found wrong, in the order of the file, up to the limit that the job was given. All of them are in its report file.$$;
-comment on column app.job_findings.ordinal is 'Counts the findings of a job from 1.';
+comment on column app.job_findings.ordinal is 'Counts the findings of a job from 0, in the order of the file.';
 comment on column app.job_findings.row is 'The record of the file, counted from 1 without the header; null for the file as a whole.';
 comment on column app.job_findings.repaired is 'What the repaired file has instead.';
 -- No ledger: findings are derived from a file and a job that are both in it, and can be a thousand for each job.

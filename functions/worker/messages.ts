@@ -1,0 +1,42 @@
+/** What travels through the queue, and what its handlers see and answer. */
+
+export interface JobMessage {
+  tenant_id: string;
+  job_id: string;
+  type: string;
+  /** Which submission of the job this is: a job that failed can be submitted again. */
+  submission: string;
+  /** How many attempts were given back unfinished: by a worker that stopped, or because the tenant was suspended. */
+  handed_back: number;
+  /** False until the outcome of a dead letter is known in app.jobs. */
+  recorded: boolean;
+}
+
+export interface PurgeMessage {
+  tenant_id: string;
+  file_id: string;
+}
+
+/** One attempt at a message, as a handler sees it. */
+export interface Delivery<T> {
+  message: T;
+  /** Aborted when the claim is lost, the attempt expires, or the worker stops. */
+  signal: AbortSignal;
+  /** Settles this delivery and makes another of `message`, later, with the deliveries that are left. */
+  postpone(seconds: number, message: T): Promise<void>;
+}
+
+/** `retry`: deliver again after a while, `dead`: put it among the dead letters. What a handler throws is a `retry`. */
+export type Outcome = { settle: 'done' } | { settle: 'retry' | 'dead'; code: string };
+export type Handler<T> = (delivery: Delivery<T>) => Promise<Outcome>;
+export const DONE: Outcome = { settle: 'done' };
+
+export interface DeadLetter {
+  id: string;
+  message: JobMessage;
+}
+
+export interface Submission {
+  message: JobMessage;
+  tier: string | null;
+}

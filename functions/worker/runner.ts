@@ -1,0 +1,142 @@
+import type { Pool } from '../database.ts';
+import { RowhouseError } from '../errors.ts';
+import { JobFailure, type JobType, parseInput } from '../jobs/job.ts';
+import type { Logger } from '../log.ts';
+import type { StorageDriver } from '../storage/driver.ts';
+import { createContext } from './context.ts';
+import { ATTEMPTS_EXHAUSTED, CANCELLED, endsLease, type Lease, takeLease } from './lease.ts';
+import { type Delivery, DONE, type Handler, type JobMessage, type Outcome } from './messages.ts';
+import { openSession } from './session.ts';
+
+export interface RunnerOptions {
+  pool: Pool;
+  storage: Pick<StorageDriver, 'open' | 'write'>;
+  jobs: ReadonlyMap<string, JobType>;
+  log: Logger;
+  /** Aborts when the worker has to stop: what runs is handed back, without using up an attempt. */
+  stopping: AbortSignal;
+  /** How long a job of a suspended tenant waits before the next look. */
+  suspendedSeconds: number;
+}
+
+/** How long a job waits when another whose last attempt died is running here. */
+const SUSPECT_SECONDS = 2;
+
+interface JobError {
+  code: string;
+  message: string;
+}
+
+/** What the tenant may read about an error that is tried again. Never the error's own text: it can hold SQL. */
+function describe(error: unknown): JobError {
+  if (error instanceof RowhouseError) return { code: error.code, message: error.title };
+  return { code: 'internal', message: 'The attempt failed; it is tried again' };
+}
+
+/** Handles one delivery: runs the job as its tenant, and settles app.jobs before the queue. */
+export function createRunner(options: RunnerOptions): Handler<JobMessage> {
+  const { pool, storage, jobs, stopping, suspendedSeconds } = options;
+
+  async function run(delivery: Delivery<JobMessage>, lease: Lease, log: Logger): Promise<unknown> {
+    const job = jobs.get(lease.type);
+    if (!job) throw new JobFailure('job_type_unknown', `No worker runs ${lease.type}`);
+    const signal = AbortSignal.any([delivery.signal, lease.signal, stopping]);
+    const context = createContext({ message: delivery.message, lease, storage, signal, log });
+    const result = await job.run(parseInput(job, lease.input), context);
+    signal.throwIfAborted();
+    return result;
+  }
+
+  /** Runs one attempt and settles app.jobs. Throws what ends a lease. */
+  async function attempt(delivery: Delivery<JobMessage>, lease: Lease, log: Logger): Promise<Outcome> {
+    const { job_id } = delivery.message;
+    const finish = (status: 'succeeded' | 'failed', result: unknown, error: JobError | null) =>
+      lease.transaction(async (client) => {
+        await lease.flush(client);
+        await client.query('select app.finish_job($1, $2, $3, $4, $5)', [
+          job_id,
+          lease.attempt,
+          status,
+          JSON.stringify(result ?? null),
+          error && JSON.stringify(error),
+        ]);
+      });
+    const requeue = (error: JobError) =>
+      lease.transaction((client) =>
+        client.query('select app.requeue_job($1, $2, $3)', [job_id, lease.attempt, JSON.stringify(error)]),
+      );
+
+    try {
+      await finish('succeeded', await run(delivery, lease, log), null);
+      log.info('job succeeded');
+      return DONE;
+    } catch (error) {
+      if (lease.signal.aborted) throw lease.signal.reason;
+      // The one move that a finished run can be refused: it was cancelled in the last second.
+      if (error instanceof RowhouseError && error.code === 'job_transition') throw CANCELLED;
+      if (endsLease(error)) throw error;
+      if (error instanceof JobFailure) {
+        await finish('failed', null, { code: error.code, message: error.message });
+        log.info({ code: error.code }, 'job failed');
+        return DONE;
+      }
+      if (stopping.aborted) {
+        await requeue({ code: 'worker_stopped', message: 'The worker stopped; another one continues' });
+        await delivery.postpone(0, handedBack(delivery.message));
+        log.info('job handed back');
+        return DONE;
+      }
+      log.warn({ err: error, last: lease.last }, 'attempt failed');
+      const described = describe(error);
+      await (lease.last ? finish('failed', null, ATTEMPTS_EXHAUSTED) : requeue(described));
+      return { settle: lease.last ? 'dead' : 'retry', code: described.code };
+    } finally {
+      lease.release();
+    }
+  }
+
+  // A job that kills its worker would take the jobs beside it along, attempt after attempt, until they are all dead
+  // letters. So of the jobs whose last attempt died, each worker runs one at a time: an innocent one loses one attempt.
+  let suspect: string | undefined;
+
+  return async (delivery) => {
+    const { message } = delivery;
+    const { tenant_id, job_id, type } = message;
+    const log = options.log.child({ tenant_id, job_id, type });
+    const session = openSession(pool, tenant_id, `worker:${job_id}`);
+    const mayTakeOver = () => {
+      suspect ??= job_id;
+      return suspect === job_id;
+    };
+    let begun = false;
+    try {
+      const lease = await takeLease(session, message, log, mayTakeOver);
+      if (lease === 'over') return DONE;
+      if (lease === 'exhausted') return { settle: 'dead', code: ATTEMPTS_EXHAUSTED.code };
+      if (lease === 'refused') {
+        await delivery.postpone(SUSPECT_SECONDS, message);
+        return DONE;
+      }
+      begun = true;
+      return await attempt(delivery, lease, log.child({ attempt: lease.attempt }));
+    } catch (error) {
+      if (error === CANCELLED) {
+        log.info('job cancelled');
+        return DONE;
+      }
+      if (!endsLease(error)) {
+        log.warn({ err: error }, 'attempt not settled');
+        return { settle: 'retry', code: describe(error).code };
+      }
+      if (error.code === 'tenant_suspended') {
+        await delivery.postpone(suspendedSeconds, begun ? handedBack(message) : message);
+      }
+      log.info({ code: error.code }, 'job left');
+      return DONE;
+    } finally {
+      if (suspect === job_id) suspect = undefined;
+    }
+  };
+}
+
+const handedBack = (message: JobMessage): JobMessage => ({ ...message, handed_back: message.handed_back + 1 });
