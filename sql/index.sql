@@ -23,4 +23,7 @@
 \ir app/job_runs.sql
 \ir v1/tenant.sql
 \ir v1/jobs.sql
+\ir tenancy/explain_checks.sql
+\ir tenancy/explain.sql
+\ir v1/explain.sql
 \ir admin/tenants.sql

@@ -1,0 +1,20 @@
+import csvValidate from './csv.validate.ts';
+import { type JobContext, JobFailure, type JobType, parseInput } from './job.ts';
+
+/** Every job type the worker runs: import it above, name it here. */
+const registered: JobType[] = [csvValidate];
+
+export const jobTypes: ReadonlyMap<string, JobType> = new Map(registered.map((job) => [job.type, job]));
+
+/**
+ * Runs one job.
+ * @returns the result to store in `app.jobs.result`.
+ * @throws JobFailure when the job failed for good; anything else may be tried again.
+ */
+export async function runJob(type: string, input: unknown, context: JobContext): Promise<unknown> {
+  const job = jobTypes.get(type);
+  if (!job) {
+    throw new JobFailure('job_type_unknown', `No job type ${type}; there are: ${[...jobTypes.keys()].join(', ')}`);
+  }
+  return job.run(parseInput(job, input), context);
+}
