@@ -26,6 +26,7 @@ grant execute on all functions in schema extensions to rowhouse_owner, rowhouse_
 alter default privileges for role rowhouse_owner revoke execute on functions from public;
 alter default privileges for role rowhouse_owner revoke usage on types from public;
 alter default privileges for role rowhouse_sealer revoke execute on functions from public;
+alter default privileges for role rowhouse_dispatcher revoke execute on functions from public;
 
 -- Large objects and advisory locks have no tenant: a stolen API session could hoard the first, and stall the ledger's
 -- dispatchers with the second.
@@ -46,7 +47,7 @@ grant execute on function pg_catalog.pg_advisory_lock(bigint), pg_catalog.pg_try
   pg_catalog.pg_advisory_unlock(bigint), pg_catalog.pg_advisory_lock_shared(bigint),
   pg_catalog.pg_advisory_unlock_shared(bigint), pg_catalog.pg_advisory_xact_lock(bigint),
   pg_catalog.pg_advisory_xact_lock_shared(bigint), pg_catalog.pg_try_advisory_xact_lock(bigint)
-  to rowhouse_owner, rowhouse_migrator, rowhouse_worker;
+  to rowhouse_owner, rowhouse_dispatcher, rowhouse_migrator, rowhouse_worker;
 
 -- pg-boss keeps its own schema up to date; it may create nothing elsewhere.
 create schema if not exists pgboss;

@@ -9,6 +9,7 @@ begin
     select * from (values
       ('rowhouse_owner',    'nologin'),              -- owns every object; no BYPASSRLS, and RLS is forced on it
       ('rowhouse_sealer',   'nologin'),              -- the only writer of the protected variable
+      ('rowhouse_dispatcher', 'nologin'),            -- the only reader of every tenant's ledger
       ('anon',              'nologin'),
       ('tenant_user',       'nologin'),
       ('operator',          'nologin'),
@@ -31,8 +32,8 @@ grant anon, tenant_user, operator to authenticator with inherit false, set true;
 grant rowhouse_owner to rowhouse_migrator with inherit false, set true;
 grant tenant_user to rowhouse_edge with inherit false, set true;
 
--- The owner hands functions over to the sealer; it does not act as it.
-grant rowhouse_sealer to rowhouse_owner with inherit false, set true;
+-- The owner makes functions as these two; it does not have their privileges.
+grant rowhouse_sealer, rowhouse_dispatcher to rowhouse_owner with inherit false, set true;
 
 -- The seal: `backtrace_functions` can be read by all and set by superusers alone; its own effect is a back trace in the
 -- log when an internal C function of that name raises, and no such function is called `t_…`. Some managed servers refuse this
@@ -42,6 +43,15 @@ begin
   grant set on parameter backtrace_functions to rowhouse_sealer;
 exception when insufficient_privilege then
   raise notice 'backtrace_functions cannot be granted here: the tenant context will be verified in each statement';
+end
+$$;
+
+-- Nobody of ours has anything to do in the other databases.
+do $$
+begin
+  revoke connect on database postgres, template1 from public;
+exception when insufficient_privilege or undefined_object or invalid_catalog_name then
+  raise notice 'connecting to postgres and template1 is left as it is: this role does not own them';
 end
 $$;
 

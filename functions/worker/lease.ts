@@ -1,6 +1,6 @@
 import type { Client } from '../database.ts';
 import { RowhouseError } from '../errors.ts';
-import type { Progress } from '../jobs/job.ts';
+import type { Progress } from '../job.ts';
 import type { Logger } from '../log.ts';
 import type { JobMessage } from './messages.ts';
 import type { TenantSession } from './session.ts';

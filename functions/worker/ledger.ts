@@ -16,7 +16,6 @@ export interface Entry {
 export type LedgerReader = Awaited<ReturnType<typeof openLedger>>;
 
 const CONSUMER = 'jobs';
-const TABLES = ['app.jobs', 'app.files'];
 const MAX_SLOTS = 16;
 const MAX_ENTRIES = 500;
 
@@ -51,8 +50,8 @@ export async function openLedger(connectionString: string) {
       await client.query('begin');
       try {
         const { rows } = await client.query<Entry>(
-          'select tenant_id, tier, table_name, operation, row_id, old, new from ledger.take($1, $2, $3, $4)',
-          [CONSUMER, TABLES, MAX_SLOTS, MAX_ENTRIES],
+          'select tenant_id, tier, table_name, operation, row_id, old, new from ledger.take($1, $2, $3)',
+          [CONSUMER, MAX_SLOTS, MAX_ENTRIES],
         );
         if (rows.length > 0) await handOver(client, rows);
         await client.query('commit');

@@ -14,6 +14,7 @@ create table app.files (
   updated_at timestamptz not null default now(),
   stored_at timestamptz,
   constraint files_pkey primary key (tenant_id, id),
+  constraint files_job_fkey foreign key (tenant_id, job_id) references app.jobs (tenant_id, id) on delete cascade,
   constraint files_one_output_of_a_kind unique (tenant_id, job_id, kind),
   constraint files_name_form check (length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f/\\]'),
   constraint files_content_type_form check (content_type ~ '^[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}(; ?charset=[A-Za-z0-9_-]{1,40})?$'),

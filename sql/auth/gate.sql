@@ -15,6 +15,10 @@ declare
   context text := case when protected then seal else token end;
   entered text := current_setting(setting, true);
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform request.raise_error('context_sealed', 'a context is entered in isolation level read committed',
+      'an older snapshot would not see that a tenant was suspended or a member removed');
+  end if;
   if entered <> '' and entered <> context then
     perform request.raise_error('context_sealed', 'one transaction, one context', 'begin another transaction');
   end if;
@@ -41,8 +45,14 @@ as $$
 declare
   headers json := nullif(current_setting('request.headers', true), '')::json;
   token text := auth.current_token();
+  call_stack text;
 begin
-  if token is null then
+  -- PostgREST calls the gate by itself. Called from inside a function, it is an injection that emptied the seal (RESET ALL
+  -- may) and would enter again with another token, to carry rows from one tenant to the other.
+  get diagnostics call_stack = pg_context;
+  if call_stack like E'%\n%' then
+    perform request.raise_error('context_sealed', 'the gate is passed before a call, not from inside it');
+  elsif token is null then
     perform request.raise_error('token_required', null, 'send an Authorization header: Bearer <token>');
   end if;
   perform auth.enter(token);

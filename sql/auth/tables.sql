@@ -19,18 +19,16 @@ comment on table auth.signing_keys is
   'Keys of tenant tokens. `active` signs, `active` and `accepted` verify, `retired` is refused. Secrets never leave the database.';
 alter table auth.signing_keys enable row level security;
 alter table auth.signing_keys force row level security;
-grant select on auth.signing_keys to rowhouse_sealer;
+grant select, insert, update on auth.signing_keys to rowhouse_sealer;
 
---@ policy "The sealer reads the keys" on auth.signing_keys
-create policy "The sealer reads the keys" on auth.signing_keys
-  for select to rowhouse_sealer using (true);
-
---@ policy "The owner's functions rotate the keys" on auth.signing_keys
-create policy "The owner's functions rotate the keys" on auth.signing_keys
-  for all to rowhouse_owner using (true) with check (true);
+--@ policy "The sealer keeps the keys" on auth.signing_keys
+create policy "The sealer keeps the keys" on auth.signing_keys
+  for all to rowhouse_sealer using (true) with check (true);
 
 --@ data auth.signing_keys
+set role rowhouse_sealer;
 insert into auth.signing_keys default values;
+set role rowhouse_owner;
 
 --@ table auth.operators
 create table auth.operators (

@@ -37,7 +37,7 @@ declare
   header jsonb;
   claims jsonb;
   key auth.signing_keys;
-  now_epoch bigint := extract(epoch from now());
+  now_epoch bigint := extract(epoch from clock_timestamp()); -- an old transaction must not keep a token alive
   problem text;
 begin
   if cardinality(parts) is distinct from 3 or length(token) > 4096 or token !~ '^[A-Za-z0-9_.-]+$' then

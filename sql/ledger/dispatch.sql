@@ -1,4 +1,5 @@
 --@ function ledger.settled_position(smallint,bigint)
+set role rowhouse_dispatcher;
 create function ledger.settled_position(of_slot smallint, drawn bigint)
 returns bigint
 language sql
@@ -16,24 +17,31 @@ end;
 comment on function ledger.settled_position(smallint, bigint) is
   'Up to where a slot''s entries are all visible or rolled back: below every unfinished writer (see ledger.announce). drawn: the '
   'last position drawn, read in an earlier statement, so that whoever drew up to it is either seen here or has ended.';
+set role rowhouse_owner;
 
---@ function ledger.take(text,text[],integer,integer)
-create function ledger.take(consumer text, tables text[], max_slots integer, max_entries integer)
+--@ function ledger.take(text,integer,integer)
+set role rowhouse_dispatcher;
+create function ledger.take(consumer text, max_slots integer, max_entries integer)
 returns table (slot smallint, "position" bigint, tenant_id text, tier text, table_name text, operation text, row_id text, old jsonb, new jsonb)
 language plpgsql
 volatile
-security definer -- reads every tenant's entries; its caller may read none
+security definer -- the dispatcher reads every tenant's entries; its caller reads none
 set search_path = ''
 parallel unsafe
 as $$
 #variable_conflict use_column
 declare
+  tables text[] := (select c.tables from ledger.consumers as c where c.consumer = take.consumer);
   drawn bigint := (select last_value from ledger.positions);
   cursor_row ledger.cursors;
   settled bigint;
   returned bigint;
   last_returned bigint;
 begin
+  -- The sequence, the writers' locks and the entries have to be read in this order, each with a snapshot of its own.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'active_sql_transaction', message = 'ledger.take() needs isolation level read committed';
+  end if;
   for cursor_row in
     select * from ledger.cursors as c
     where c.consumer = take.consumer and c.position < drawn
@@ -68,17 +76,19 @@ begin
   end loop;
 end
 $$;
-comment on function ledger.take(text, text[], integer, integer) is
-  'Takes up to max_slots free slots of a consumer, returns up to max_entries entries of each, in order, of the given tables, and '
+comment on function ledger.take(text, integer, integer) is
+  'Takes up to max_slots free slots of a consumer, returns up to max_entries entries of each, in order, of its tables, and '
   'moves the cursors past them. Hand them over in the same transaction: what is rolled back is taken again.';
-grant execute on function ledger.take(text, text[], integer, integer) to rowhouse_worker;
+grant execute on function ledger.take(text, integer, integer) to rowhouse_worker;
+set role rowhouse_owner;
 
 --@ function ledger.doze(text)
+set role rowhouse_dispatcher;
 create function ledger.doze(consumer text)
 returns boolean
 language plpgsql
 volatile
-security definer -- reads the sequence and every cursor
+security definer -- the sequence and the cursors are the dispatcher's to read
 set search_path = ''
 parallel unsafe
 as $$
@@ -99,13 +109,15 @@ comment on function ledger.doze(text) is
   'True: nothing is pending, and this session is woken by NOTIFY ledger_wake when something is; listen first, call rouse() after. '
   'False: there is work to take.';
 grant execute on function ledger.doze(text) to rowhouse_worker;
+set role rowhouse_owner;
 
 --@ function ledger.rouse()
+set role rowhouse_dispatcher;
 create function ledger.rouse()
 returns boolean
 language sql
 volatile
-security definer -- the lock functions are the owner's
+security definer -- as ledger.doze()
 set search_path = ''
 parallel unsafe
 begin atomic
@@ -113,3 +125,4 @@ begin atomic
 end;
 comment on function ledger.rouse() is 'Ends doze(): writers stop notifying.';
 grant execute on function ledger.rouse() to rowhouse_worker;
+set role rowhouse_owner;

@@ -37,7 +37,7 @@ create table ledger.entries (
 create index entries_row_idx on ledger.entries (tenant_id, table_name, row_id, position);
 comment on table ledger.entries is 'Every change of tenant data: who, what, when, where, before and after. Append-only for everyone.';
 comment on column ledger.entries.position is 'Order within the tenant: drawn while the changed rows were locked.';
-comment on column ledger.entries.row_id is 'The primary key without the tenant; its columns joined by a comma.';
+comment on column ledger.entries.row_id is 'The primary key without the tenant; a JSON array where it has several columns.';
 comment on column ledger.entries.address is 'From X-Forwarded-For: what the edge saw, or what a client that went past it claims.';
 select tenancy.protect('ledger.entries', partitions => 16, ledger => false);
 
@@ -48,9 +48,22 @@ create index entries_dispatch_idx on ledger.entries (slot, position);
 create policy "The ledger's functions append" on ledger.entries
   for insert to rowhouse_owner with check (true);
 
---@ policy "The dispatcher's functions read every tenant" on ledger.entries
-create policy "The dispatcher's functions read every tenant" on ledger.entries
-  for select to rowhouse_owner using (true);
+-- Append-only for the owner, too, who could otherwise truncate it.
+revoke update, delete, truncate on ledger.entries from rowhouse_owner;
+grant select on ledger.entries, ledger.positions to rowhouse_dispatcher;
+
+--@ policy "The dispatcher reads every tenant" on ledger.entries
+create policy "The dispatcher reads every tenant" on ledger.entries
+  for select to rowhouse_dispatcher using (true);
+
+--@ table ledger.consumers
+create table ledger.consumers (
+  consumer text collate "C" not null,
+  tables text[] not null,
+  constraint consumers_pkey primary key (consumer)
+);
+comment on table ledger.consumers is 'Who follows the ledger, and the tables whose entries it is given.';
+grant select on ledger.consumers to rowhouse_dispatcher;
 
 --@ table ledger.cursors
 create table ledger.cursors (
@@ -59,12 +72,15 @@ create table ledger.cursors (
   position bigint not null default 0,
   updated_at timestamptz not null default now(),
   constraint cursors_pkey primary key (consumer, slot),
+  constraint cursors_consumer_fkey foreign key (consumer) references ledger.consumers (consumer) on delete cascade,
   constraint cursors_slot_range check (slot between 0 and 15),
   constraint cursors_position_not_negative check (position >= 0)
 ) with (fillfactor = 50); -- every advance is a HOT update
 comment on table ledger.cursors is 'How far each consumer has followed the ledger, slot by slot. Consumers share work by locking rows.';
+grant select, update on ledger.cursors to rowhouse_dispatcher;
 
 --@ data ledger.cursors
+insert into ledger.consumers (consumer, tables) values ('jobs', '{app.jobs,app.files}');
 insert into ledger.cursors (consumer, slot) select 'jobs', generate_series(0, 15);
 -- From here on last_value is a position that was drawn, which the dispatcher's arithmetic relies on.
 select nextval('ledger.positions');

@@ -47,6 +47,7 @@ security invoker
 parallel safe
 return (21071::bigint << 48) | (255::bigint << 40);
 comment on function ledger.sleeper_key() is 'Advisory lock key that sleeping followers hold, shared.';
+grant execute on function ledger.sleeper_key() to rowhouse_dispatcher;
 
 --@ function ledger.record()
 create function ledger.record()
@@ -108,8 +109,11 @@ language sql
 immutable
 security invoker
 parallel safe
-return (select string_agg(body ->> key_column, ',' order by nth) from unnest(key_columns) with ordinality as keys (key_column, nth));
-comment on function ledger.row_key(jsonb, text[]) is 'The values of the key columns, joined by a comma.';
+return case
+  when cardinality(key_columns) = 1 then body ->> key_columns[1]
+  else (select jsonb_agg(body -> key_column order by nth) from unnest(key_columns) with ordinality as keys (key_column, nth))::text
+end;
+comment on function ledger.row_key(jsonb, text[]) is 'The value of the key column; of several, a JSON array of their values.';
 
 --@ function ledger.follow(regclass)
 create function ledger.follow(target regclass)
@@ -129,11 +133,11 @@ declare
     where conrelid = target and contype = 'p' and attrelid = target and attname <> 'tenant_id');
   arguments text := format('''tenant_id'', %L', coalesce(key_columns, '{tenant_id}'));
 begin
-  execute format('create or replace trigger ledger_insert after insert on %s referencing new table as new_rows '
+  execute format('create trigger ledger_insert after insert on %s referencing new table as new_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
-  execute format('create or replace trigger ledger_update after update on %s referencing old table as old_rows new table as new_rows '
+  execute format('create trigger ledger_update after update on %s referencing old table as old_rows new table as new_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
-  execute format('create or replace trigger ledger_delete after delete on %s referencing old table as old_rows '
+  execute format('create trigger ledger_delete after delete on %s referencing old table as old_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
 end
 $$;

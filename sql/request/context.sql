@@ -21,17 +21,6 @@ parallel safe
 return coalesce(nullif(split_part(request.seal(), ' ', 1), '_'), request.tenant_required());
 comment on function request.tenant_id() is 'The sealed tenant. Raises tenant_required where there is none: never an empty list by mistake.';
 
---@ function tenancy.role_rank(text)
-create function tenancy.role_rank(tenant_role text)
-returns integer
-language sql
-immutable
-security invoker
-parallel safe
-return case tenant_role when 'viewer' then 1 when 'member' then 2 when 'admin' then 3 when 'owner' then 4 end;
-comment on function tenancy.role_rank(text) is 'viewer 1, member 2, admin 3, owner 4; null for anything else.';
-grant execute on function tenancy.role_rank(text) to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
-
 --@ function request.has_tenant_role(text)
 create function request.has_tenant_role(least_role text)
 returns boolean
@@ -97,17 +86,3 @@ grant execute on function
   request.seal(), request.tenant_id(), request.has_tenant_role(text), request.tenant_role(), request.role(),
   request.subject(), request.token_id(), request.header(text)
   to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
-
---@ policy "A member sees their own tenant" on tenancy.tenants
-create policy "A member sees their own tenant" on tenancy.tenants
-  for select to tenant_user, rowhouse_worker, rowhouse_edge using (id = request.tenant_id());
-
---@ policy "An owner renames their tenant" on tenancy.tenants
-create policy "An owner renames their tenant" on tenancy.tenants
-  for update to tenant_user
-  using (id = request.tenant_id() and request.has_tenant_role('owner'))
-  with check (id = request.tenant_id() and request.has_tenant_role('owner'));
-
---@ policy "The operator reads the directory" on tenancy.tenants
-create policy "The operator reads the directory" on tenancy.tenants
-  for select to operator using (request.role() = 'operator');

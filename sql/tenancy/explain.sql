@@ -16,14 +16,17 @@ declare
   tables integer := 0;
   own jsonb;
 begin
+  if tenancy.writes_by_definer(target, verb) then
+    return jsonb_build_object('grants', grants, 'policies', '[]'::jsonb, 'decided_by_function', true);
+  end if;
   for behind in
     with recursive behind (relation) as (
       select target
       union
-      select refobjid from behind
+      -- Not from pg_depend: there, the row type of a function's result looks like a table that is read.
+      select table_id::oid from behind
       join pg_catalog.pg_rewrite on ev_class = relation
-      join pg_catalog.pg_depend on classid = 'pg_catalog.pg_rewrite'::regclass and objid = pg_rewrite.oid
-        and refclassid = 'pg_catalog.pg_class'::regclass and refobjid <> relation
+      cross join regexp_matches(ev_action::text, ':rtekind 0 :relid (\d+)', 'g') as named (ids), unnest(ids) as table_id
     )
     select relation from behind join pg_catalog.pg_class on oid = relation where relkind in ('r', 'p') order by relation
   loop
@@ -37,84 +40,11 @@ begin
     from jsonb_array_elements(tenancy.explain_policies(behind.relation, verb, coalesce(present, own),
       case verb when 'update' then coalesce(present, own) || wanted else wanted end)) as policy;
   end loop;
-  return jsonb_build_object('grants', grants, 'policies', policies);
+  return jsonb_build_object('grants', grants, 'policies', policies, 'decided_by_function', false);
 end
 $$;
 comment on function tenancy.explain_verb(oid, text, text, jsonb, jsonb) is
   'Part of explain_access(): grants and policies of a relation of the API and of the tables behind it.';
-
---@ function tenancy.explain_refusal(jsonb,jsonb,jsonb)
-create function tenancy.explain_refusal(asked jsonb, context jsonb, explained jsonb)
-returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
-parallel unsafe
-as $$
-declare
-  own_rank constant integer := tenancy.role_rank(context ->> 'tenant_role');
-  action text;
-  failed jsonb;
-  restricted jsonb[];
-  unpermitted jsonb[];
-  undecided boolean;
-  least_role text;
-begin
-  select jsonb_agg(distinct name) into failed
-  from jsonb_array_elements(explained -> 'grants') as g, jsonb_array_elements_text(g -> 'refused_columns') as name;
-  if failed is not null then
-    return jsonb_build_object('allowed', false,
-      'summary', format('the role %s may not set these columns: %s', context ->> 'role', (select string_agg(name, ', ') from jsonb_array_elements_text(failed) as name)),
-      'next', 'leave them out: the server sets them, or a function of the API does');
-  end if;
-  select g ->> 'verb' into action from jsonb_array_elements(explained -> 'grants') as g where not (g ->> 'granted')::boolean limit 1;
-  if found then
-    return jsonb_build_object('allowed', false, 'summary', format('the role %s has no grant to %s in %s', context ->> 'role', action, asked ->> 'relation'),
-      'next', 'no member of any tenant may: see which functions the API has for it');
-  end if;
-  if (explained -> 'row' ->> 'found')::boolean is false and asked -> 'row_key' <> 'null' and asked ->> 'verb' <> 'insert' then
-    return jsonb_build_object('allowed', false, 'summary', explained -> 'row' ->> 'sentence',
-      'next', 'check the key: a row that was deleted, or was never there, looks the same');
-  end if;
-
-  -- For each verb and table, one permissive policy has to pass, and every restrictive one.
-  select array_agg(p) filter (where kind = 'restrictive' and passes = 'false'),
-    array_agg(p) filter (where kind = 'permissive' and not one_may_pass), bool_or(not one_passes or kind = 'restrictive' and passes = 'null')
-  into restricted, unpermitted, undecided
-  from (
-    select p, p ->> 'kind' as kind, p -> 'passes' as passes,
-      bool_or(p ->> 'kind' = 'permissive' and p -> 'passes' <> 'false') over same as one_may_pass,
-      bool_or(p ->> 'kind' = 'permissive' and p -> 'passes' = 'true') over same as one_passes
-    from jsonb_array_elements(explained -> 'policies') as p
-    window same as (partition by p -> 'verb', p -> 'table')
-  ) as judged;
-  failed := coalesce(restricted[1], unpermitted[1]);
-  if failed is null then
-    return case
-      when undecided then jsonb_build_object('allowed', null,
-        'summary', 'it depends on the row: a policy looks at columns that are not known here', 'next', 'name the row by its key')
-      else jsonb_build_object('allowed', true, 'summary', coalesce(explained -> 'row' ->> 'sentence', 'grants and policies allow it'),
-        'next', case when (explained -> 'row' ->> 'found')::boolean is false and asked ->> 'verb' <> 'insert'
-          then 'the answer is empty until your tenant has rows here'
-          else 'if it was refused all the same, the error names a constraint or a rule of the value' end)
-    end;
-  end if;
-  least_role := failed ->> 'least_role';
-  return jsonb_build_object('allowed', false,
-    'summary', case when failed -> 'policy' = 'null' then format('no policy lets the role %s %s here', context ->> 'role', asked ->> 'verb')
-      else format('the policy "%s" does not pass', failed ->> 'policy') end,
-    'next', case
-      when own_rank < tenancy.role_rank(least_role) and tenancy.role_rank(context ->> 'membership') >= tenancy.role_rank(least_role)
-        then format('the token carries the role %s and the membership is %s: get a token with that role', context ->> 'tenant_role', context ->> 'membership')
-      when own_rank < tenancy.role_rank(least_role)
-        then format('ask an %s for the role %s', case least_role when 'owner' then 'owner' else 'admin' end, least_role)
-      when asked -> 'body' ->> 'tenant_id' <> context ->> 'tenant_id' then 'leave tenant_id out: it is filled in with your tenant'
-      else 'the condition of the policy does not hold for this row or these values: change them' end);
-end
-$$;
-comment on function tenancy.explain_refusal(jsonb, jsonb, jsonb) is
-  'Part of explain_access(): what decided, in a sentence, and what to do next.';
 
 --@ function tenancy.explain_access(text,text,jsonb,jsonb)
 create function tenancy.explain_access(method text, relation text, row_key jsonb default null, body jsonb default null)
@@ -135,6 +65,7 @@ declare
     'row_key', row_key, 'body', body);
   context jsonb := jsonb_build_object('tenant_id', nullif(split_part(request.seal(), ' ', 1), '_'), 'subject', request.subject(),
     'role', request.role(), 'tenant_role', request.tenant_role());
+  place constant text := case request.role() when 'operator' then 'the directory' else 'your tenant' end;
   target oid;
   unknown_columns text;
   present jsonb;
@@ -164,7 +95,8 @@ begin
   end;
   if refusal is not null then
     return explained || jsonb_build_object('request', asked, 'context', context, 'allowed', false, 'summary', refusal,
-      'next', 'look the names up in the API documentation');
+      'next', case when target is not null and unknown_columns is null
+        then 'v1 is for members'' tokens, admin for operators''' else 'look the names up in the API documentation' end);
   elsif path[2] is not null then
     return explained || jsonb_build_object('request', asked, 'context', context) || tenancy.explain_function(schema_name, path[3]);
   end if;
@@ -172,17 +104,20 @@ begin
     present := tenancy.explain_row(target, row_key);
     -- The same words whatever another tenant has: only what the caller can read was looked at.
     explained := explained || jsonb_build_object('row', jsonb_build_object('found', present is not null, 'sentence', case
-      when present is null and row_key is null then 'your tenant has no row here'
-      when present is null then 'no such row in your tenant'
-      when row_key is null then 'your tenant has rows here'
-      else 'the row is in your tenant and visible' end));
+      when present is null and row_key is null then format('%s has no row here', place)
+      when present is null then format('no such row in %s', place)
+      when row_key is null then format('%s has rows here', place)
+      else format('the row is in %s and visible', place) end));
   end if;
   foreach verb in array verbs loop
     continue when verb = 'update' and verbs[1] = 'insert' and present is null; -- PUT of a new row
     one := tenancy.explain_verb(target, shown_as, verb, case when row_key is not null then present end, coalesce(body, '{}'));
-    explained := explained || jsonb_build_object('grants', explained -> 'grants' || one -> 'grants', 'policies', explained -> 'policies' || one -> 'policies');
+    explained := explained || jsonb_build_object(
+      'grants', (explained -> 'grants') || (one -> 'grants'), 'policies', (explained -> 'policies') || (one -> 'policies'),
+      'decided_by_function', one -> 'decided_by_function');
   end loop;
-  return explained || jsonb_build_object('request', asked, 'context', context) || tenancy.explain_refusal(asked, context, explained);
+  return (explained - 'decided_by_function') || jsonb_build_object('request', asked, 'context', context)
+    || tenancy.explain_refusal(asked, context, explained);
 end
 $$;
 comment on function tenancy.explain_access(text, text, jsonb, jsonb) is
@@ -193,5 +128,5 @@ comment on function tenancy.explain_access(text, text, jsonb, jsonb) is
 grant execute on function
   tenancy.policy_passes(oid, text, jsonb), tenancy.explain_policies(oid, text, jsonb, jsonb), tenancy.explain_grant(oid, text, text, text[]),
   tenancy.explain_row(oid, jsonb), tenancy.explain_function(text, text), tenancy.explain_verb(oid, text, text, jsonb, jsonb),
-  tenancy.explain_refusal(jsonb, jsonb, jsonb), tenancy.explain_access(text, text, jsonb, jsonb)
+  tenancy.writes_by_definer(oid, text), tenancy.explain_refusal(jsonb, jsonb, jsonb), tenancy.explain_access(text, text, jsonb, jsonb)
   to tenant_user, operator;

@@ -98,9 +98,10 @@ parallel unsafe
 begin atomic
   select jsonb_build_object('on', shown_as, 'verb', verb,
     'granted', case when verb = 'delete' then has_table_privilege(relation, verb) else has_any_column_privilege(relation, verb) end,
-    'columns', case when verb <> 'delete' then jsonb_agg(attname order by attnum) filter (where has_column_privilege(relation, attnum, verb)) end,
-    'refused_columns', case when verb in ('insert', 'update') then coalesce(
-      jsonb_agg(attname order by attnum) filter (where attname = any (asked_columns) and not has_column_privilege(relation, attnum, verb)), '[]') end)
+    'columns', case when verb <> 'delete' then coalesce(jsonb_agg(attname order by attnum) filter (
+      where case when verb <> 'delete' then has_column_privilege(relation, attnum, verb) end), '[]') end,
+    'refused_columns', coalesce(jsonb_agg(attname order by attnum) filter (where attname = any (asked_columns)
+      and case when verb in ('insert', 'update') then not has_column_privilege(relation, attnum, verb) end), '[]'))
   from pg_catalog.pg_attribute where attrelid = relation and attnum > 0 and not attisdropped;
 end;
 comment on function tenancy.explain_grant(oid, text, text, text[]) is
@@ -129,7 +130,7 @@ begin
       columns, relation::regclass, coalesce(condition, 'true')) into found_row using coalesce(row_key, '{}');
   end if;
   return found_row;
-exception when data_exception or insufficient_privilege or integrity_constraint_violation then
+exception when data_exception or insufficient_privilege or integrity_constraint_violation or undefined_function then
   return null; -- a key that is not of its column's type finds nothing
 end
 $$;
@@ -160,3 +161,21 @@ begin atomic
 end;
 comment on function tenancy.explain_function(text, text) is 'Part of explain_access(): whether the caller may call a function of the API.';
 
+--@ function tenancy.writes_by_definer(oid,text)
+create function tenancy.writes_by_definer(view oid, verb text)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+parallel unsafe
+begin atomic
+  -- tgtype: 64 instead of; 4 insert, 8 delete, 16 update (PostgreSQL's pg_trigger.h).
+  select exists (
+    select from pg_catalog.pg_trigger join pg_catalog.pg_proc on pg_proc.oid = tgfoid
+    where tgrelid = view and prosecdef and tgtype & 64 > 0
+      and tgtype & case verb when 'insert' then 4 when 'delete' then 8 when 'update' then 16 else 0 end > 0);
+end;
+comment on function tenancy.writes_by_definer(oid, text) is
+  'Part of explain_access(): whether a function with its owner''s rights does the write, so that the caller''s grants and policies on '
+  'the tables behind do not decide.';

@@ -14,7 +14,10 @@ begin
   -- The gate ran before this function could: nothing else writes the seal that the line above read.
   return jsonb_build_object('gate', jsonb_build_object('passed', true,
       'sentence', 'signature, key, time, issuer, audience, tenant and membership hold'))
-    || tenancy.explain_access(method, relation, row_key, body);
+    -- In the query of a GET, PostgREST passes JSON as a string.
+    || tenancy.explain_access(method, relation,
+      case jsonb_typeof(row_key) when 'string' then (row_key #>> '{}')::jsonb else row_key end,
+      case jsonb_typeof(body) when 'string' then (body #>> '{}')::jsonb else body end);
 end
 $$;
 comment on function v1.explain_access(text, text, jsonb, jsonb) is $$Explain access

@@ -51,6 +51,11 @@ describe('files and jobs', () => {
     expect(job.status).toBe(status);
   });
 
+  test('are not submitted for another tenant', async () => {
+    const body = { type: 'csv.validate', tenant_id: 't_globex' };
+    expect(await send('owner', 'POST', '/jobs', body)).toMatchObject({ status: 403, body: { code: '42501' } });
+  });
+
   test('are neither cancelled nor deleted by a viewer', async () => {
     const { body } = await send('member', 'POST', '/jobs', { type: 'csv.validate' });
     const id = (body as unknown as { id: string }[])[0]?.id;
@@ -146,26 +151,34 @@ describe('members', () => {
 
   test('two owners who remove each other at once leave one', async () => {
     await send('owner', 'POST', '/members', { user_id: 'rival', role: 'owner' });
-    const rival = await stack.token({ tenant: 't_acme', user: 'rival', role: 'owner' });
-    const remove = (token: string, user: string) =>
-      http(`${stack.postgrest}/members?user_id=eq.${user}`, {
-        method: 'DELETE',
-        headers: { authorization: `Bearer ${token}` },
-      });
-    await Promise.all([remove(tokens.owner, 'rival'), remove(rival, 'owner')]);
-    const { rows } = await stack.admin.query(
-      `select user_id from tenancy.members where tenant_id = 't_acme' and role = 'owner'`,
-    );
-    expect(rows.length).toBeGreaterThanOrEqual(1);
-    await stack.admin.query(
-      `insert into tenancy.members (tenant_id, user_id, role) values ('t_acme', 'owner', 'owner') on conflict do nothing`,
-    );
+    const first = await stack.admin.connect();
+    const second = await stack.admin.connect();
+    try {
+      const remove = (client: typeof first, user: string) =>
+        client.query(`delete from tenancy.members where tenant_id = 't_acme' and user_id = $1`, [user]);
+      await first.query('begin');
+      await second.query('begin');
+      await remove(first, 'rival');
+      const waiting = remove(second, 'owner').then(
+        () => 'removed',
+        (error: Error) => error.message,
+      );
+      await first.query('commit');
+      expect(await waiting).toContain('"code" : "owner_required"');
+      await second.query('rollback');
+      await second.query('begin isolation level repeatable read');
+      await expect(remove(second, 'owner')).rejects.toMatchObject({ code: '25001' });
+      await second.query('rollback');
+    } finally {
+      first.release();
+      second.release();
+    }
   });
 
   test('only an owner renames the tenant, and nobody changes what it is', async () => {
     expect(await send('admin', 'PATCH', '/tenant?id=eq.t_acme', { name: 'Taken' })).toMatchObject({
-      status: 200,
-      body: [],
+      status: 403,
+      body: { code: 'role_insufficient' },
     });
     expect(await send('owner', 'PATCH', '/tenant?id=eq.t_acme', { name: 'Acme & Co' })).toMatchObject({
       status: 200,

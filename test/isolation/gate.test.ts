@@ -282,8 +282,8 @@ describe('a token that is still valid', () => {
     const whoami = async (token: string) =>
       (
         (await http(`${stack.postgrest}/rpc/whoami`, { method: 'POST', headers: { authorization: `Bearer ${token}` } }))
-          .body as { role: string }
-      ).role;
+          .body as { tenant_role: string }
+      ).tenant_role;
     await stack.migrator.query(
       `insert into tenancy.members (tenant_id, user_id, role) values ('t_acme', 'carol', 'admin')`,
     );

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { connected } from '../../functions/database.ts';
 import { applyBook, type ObjectKind, readBook } from '../../functions/migrate/book.ts';
-import { connected } from '../../functions/stack/install.ts';
 import { createBlankDatabase } from '../support/blank-database.ts';
 
 /** Asks the catalogue for an object by its identity; $1 is the name, for policies and triggers $2 is their table. */

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
+import { connected } from '../../functions/database.ts';
 import { migrateDown, migrateStatus, migrateUp } from '../../functions/migrate/dbmate.ts';
 import { freezeMigrations } from '../../functions/migrate/freeze.ts';
-import { connected } from '../../functions/stack/install.ts';
 import { createBlankDatabase } from '../support/blank-database.ts';
 import { createBook, type SmallBook } from '../support/book.ts';
 

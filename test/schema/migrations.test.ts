@@ -1,7 +1,7 @@
 import { copyFileSync, cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { asTenant, createPool } from '../../functions/database.ts';
+import { asTenant, connected, createPool } from '../../functions/database.ts';
 import { applyBook, readBook } from '../../functions/migrate/book.ts';
 import { diffCatalogues, readCatalogue } from '../../functions/migrate/catalogue.ts';
 import { checkMigrations } from '../../functions/migrate/check.ts';
@@ -9,7 +9,6 @@ import { migrateDown, migrateUp } from '../../functions/migrate/dbmate.ts';
 import { listMigrations, migrationsDir } from '../../functions/migrate/files.ts';
 import { newMigration } from '../../functions/migrate/new.ts';
 import { packageRoot } from '../../functions/paths.ts';
-import { connected } from '../../functions/stack/install.ts';
 import { type BlankDatabase, createBlankDatabase } from '../support/blank-database.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -83,6 +83,12 @@ test('an operator sees metadata of tenants and nothing that they store', async (
   }
 });
 
+test('the id of a deleted tenant is not given again: what a deletion left behind would be the new tenant’s', async () => {
+  expect((await call('create_tenant', tenant('gone'))).status).toBe(200);
+  await stack.migrator.query(`delete from tenancy.tenants where id = 't_ngone'`);
+  expect(await call('create_tenant', tenant('gone'))).toMatchObject({ status: 409, body: { code: 'tenant_exists' } });
+});
+
 test('suspending a tenant that does not exist is a 404', async () => {
   expect(await call('suspend_tenant', { id: 't_nobody' })).toMatchObject({
     status: 404,

@@ -16,9 +16,7 @@ function listCommand(): Command {
     .addHelpText('after', '\nExample:\n  $ rowhouse key list')
     .action(async (options: DatabaseOptions) => {
       const { rows } = await inDatabase(options, (client) =>
-        client.query<SigningKey>(
-          'select kid, status, created_at, retired_at from auth.signing_keys order by created_at desc, kid',
-        ),
+        client.query<SigningKey>('select kid, status, created_at, retired_at from auth.list_signing_keys()'),
       );
       const { green, dim } = colours();
       const paint = { active: green, accepted: String, retired: dim };

@@ -41,7 +41,7 @@ create table ledger.entries (
 create index entries_row_idx on ledger.entries (tenant_id, table_name, row_id, position);
 comment on table ledger.entries is 'Every change of tenant data: who, what, when, where, before and after. Append-only for everyone.';
 comment on column ledger.entries.position is 'Order within the tenant: drawn while the changed rows were locked.';
-comment on column ledger.entries.row_id is 'The primary key without the tenant; its columns joined by a comma.';
+comment on column ledger.entries.row_id is 'The primary key without the tenant; a JSON array where it has several columns.';
 comment on column ledger.entries.address is 'From X-Forwarded-For: what the edge saw, or what a client that went past it claims.';
 select tenancy.protect('ledger.entries', partitions => 16, ledger => false);
 
@@ -52,9 +52,22 @@ create index entries_dispatch_idx on ledger.entries (slot, position);
 create policy "The ledger's functions append" on ledger.entries
   for insert to rowhouse_owner with check (true);
 
---@ policy "The dispatcher's functions read every tenant" on ledger.entries
-create policy "The dispatcher's functions read every tenant" on ledger.entries
-  for select to rowhouse_owner using (true);
+-- Append-only for the owner, too, who could otherwise truncate it.
+revoke update, delete, truncate on ledger.entries from rowhouse_owner;
+grant select on ledger.entries, ledger.positions to rowhouse_dispatcher;
+
+--@ policy "The dispatcher reads every tenant" on ledger.entries
+create policy "The dispatcher reads every tenant" on ledger.entries
+  for select to rowhouse_dispatcher using (true);
+
+--@ table ledger.consumers
+create table ledger.consumers (
+  consumer text collate "C" not null,
+  tables text[] not null,
+  constraint consumers_pkey primary key (consumer)
+);
+comment on table ledger.consumers is 'Who follows the ledger, and the tables whose entries it is given.';
+grant select on ledger.consumers to rowhouse_dispatcher;
 
 --@ table ledger.cursors
 create table ledger.cursors (
@@ -63,12 +76,15 @@ create table ledger.cursors (
   position bigint not null default 0,
   updated_at timestamptz not null default now(),
   constraint cursors_pkey primary key (consumer, slot),
+  constraint cursors_consumer_fkey foreign key (consumer) references ledger.consumers (consumer) on delete cascade,
   constraint cursors_slot_range check (slot between 0 and 15),
   constraint cursors_position_not_negative check (position >= 0)
 ) with (fillfactor = 50); -- every advance is a HOT update
 comment on table ledger.cursors is 'How far each consumer has followed the ledger, slot by slot. Consumers share work by locking rows.';
+grant select, update on ledger.cursors to rowhouse_dispatcher;
 
 --@ data ledger.cursors
+insert into ledger.consumers (consumer, tables) values ('jobs', '{app.jobs,app.files}');
 insert into ledger.cursors (consumer, slot) select 'jobs', generate_series(0, 15);
 -- From here on last_value is a position that was drawn, which the dispatcher's arithmetic relies on.
 select nextval('ledger.positions');
@@ -122,6 +138,7 @@ security invoker
 parallel safe
 return (21071::bigint << 48) | (255::bigint << 40);
 comment on function ledger.sleeper_key() is 'Advisory lock key that sleeping followers hold, shared.';
+grant execute on function ledger.sleeper_key() to rowhouse_dispatcher;
 
 --@ function ledger.record()
 create function ledger.record()
@@ -183,8 +200,11 @@ language sql
 immutable
 security invoker
 parallel safe
-return (select string_agg(body ->> key_column, ',' order by nth) from unnest(key_columns) with ordinality as keys (key_column, nth));
-comment on function ledger.row_key(jsonb, text[]) is 'The values of the key columns, joined by a comma.';
+return case
+  when cardinality(key_columns) = 1 then body ->> key_columns[1]
+  else (select jsonb_agg(body -> key_column order by nth) from unnest(key_columns) with ordinality as keys (key_column, nth))::text
+end;
+comment on function ledger.row_key(jsonb, text[]) is 'The value of the key column; of several, a JSON array of their values.';
 
 --@ function ledger.follow(regclass)
 create function ledger.follow(target regclass)
@@ -204,11 +224,11 @@ declare
     where conrelid = target and contype = 'p' and attrelid = target and attname <> 'tenant_id');
   arguments text := format('''tenant_id'', %L', coalesce(key_columns, '{tenant_id}'));
 begin
-  execute format('create or replace trigger ledger_insert after insert on %s referencing new table as new_rows '
+  execute format('create trigger ledger_insert after insert on %s referencing new table as new_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
-  execute format('create or replace trigger ledger_update after update on %s referencing old table as old_rows new table as new_rows '
+  execute format('create trigger ledger_update after update on %s referencing old table as old_rows new table as new_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
-  execute format('create or replace trigger ledger_delete after delete on %s referencing old table as old_rows '
+  execute format('create trigger ledger_delete after delete on %s referencing old table as old_rows '
     'for each statement execute function ledger.record(%s)', target, arguments);
 end
 $$;
@@ -263,9 +283,12 @@ drop function ledger.announce(text[]);
 --@ drop table ledger.cursors
 drop table ledger.cursors;
 
---@ drop policy "The dispatcher's functions read every tenant" on ledger.entries
+--@ drop table ledger.consumers
+drop table ledger.consumers;
+
+--@ drop policy "The dispatcher reads every tenant" on ledger.entries
 -- ACCESS EXCLUSIVE on ledger.entries until commit.
-drop policy "The dispatcher's functions read every tenant" on ledger.entries;
+drop policy "The dispatcher reads every tenant" on ledger.entries;
 
 --@ drop policy "The ledger's functions append" on ledger.entries
 -- ACCESS EXCLUSIVE on ledger.entries until commit.

@@ -2,6 +2,25 @@
 set local lock_timeout = '3s';
 set local search_path = '';
 
+--@ function tenancy.retire_id()
+create function tenancy.retire_id()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  insert into tenancy.retired_ids (id) values (old.id);
+  return null;
+end
+$$;
+comment on function tenancy.retire_id() is 'Keeps a deleted tenant''s id from being given again.';
+
+--@ trigger retire_id on tenancy.tenants
+create trigger retire_id after delete on tenancy.tenants for each row execute function tenancy.retire_id();
+
 --@ trigger touch on tenancy.tenants
 create trigger touch before update on tenancy.tenants for each row execute function tenancy.touch();
 
@@ -19,6 +38,9 @@ declare
   created tenancy.tenants;
   problem text;
 begin
+  if exists (select from tenancy.retired_ids as retired where retired.id = create_tenant.id) then
+    perform request.raise_error('tenant_exists', format('id %s was a tenant''s and is not given again', id), 'choose another id');
+  end if;
   insert into tenancy.tenants (id, slug, name, tier, region)
   values (create_tenant.id, create_tenant.slug, create_tenant.name, create_tenant.tier, create_tenant.region)
   on conflict do nothing
@@ -141,3 +163,9 @@ drop function tenancy.create_tenant(text, text, text, text, text, text);
 
 --@ drop trigger touch on tenancy.tenants
 drop trigger touch on tenancy.tenants;
+
+--@ drop trigger retire_id on tenancy.tenants
+drop trigger retire_id on tenancy.tenants;
+
+--@ drop function tenancy.retire_id()
+drop function tenancy.retire_id();

@@ -2,30 +2,6 @@
 set local lock_timeout = '3s';
 set local search_path = '';
 
---@ view v1.tenant
-create view v1.tenant with (security_invoker = true) as
-  select id, slug, name, tier, region, status, created_at, updated_at from tenancy.tenants where id = request.tenant_id();
-comment on view v1.tenant is $$Your tenant
-
-One row. Its owner can change the name.$$;
-grant select, update (name) on v1.tenant to tenant_user;
-
---@ function v1.whoami()
-create function v1.whoami()
-returns json
-language sql
-stable
-security invoker
-set search_path = ''
-parallel safe
-begin atomic
-  select json_build_object('tenant_id', request.tenant_id(), 'subject', request.subject(), 'role', request.tenant_role());
-end;
-comment on function v1.whoami() is $$Who am I
-
-The tenant, subject and role that the database sealed this request for.$$;
-grant execute on function v1.whoami() to tenant_user;
-
 --@ function app.submit_job()
 create function app.submit_job()
 returns trigger
@@ -58,16 +34,12 @@ $$;
 comment on function app.submit_job() is
   'A repeated idempotency key answers with the first job. Raises idempotency_conflict, job_type_unknown.';
 
---@ trigger submit_job on v1.jobs
-create trigger submit_job instead of insert on v1.jobs
-  for each row execute function app.submit_job();
-
 --@ function app.move_job(uuid, text, text[])
 create function app.move_job(job_id uuid, new_status text, from_statuses text[])
 returns app.jobs
 language plpgsql
 volatile
-security definer -- clients hold no grant to set a job's status: only these moves
+security invoker
 set search_path = ''
 parallel unsafe
 as $$
@@ -97,58 +69,15 @@ begin
 end
 $$;
 comment on function app.move_job(uuid, text, text[]) is 'What cancel_job() and retry_job() do. Raises role_insufficient, job_not_found, job_transition.';
-grant execute on function app.move_job(uuid, text, text[]) to rowhouse_owner;
 
 --@ policy "The client's moves of a job stay in its tenant" on app.jobs
 create policy "The client's moves of a job stay in its tenant" on app.jobs
   for all to rowhouse_owner
   using (tenant_id = request.tenant_id()) with check (tenant_id = request.tenant_id());
 
---@ function v1.cancel_job(uuid)
-create function v1.cancel_job(id uuid)
-returns setof v1.jobs
-language sql
-volatile
-security definer -- as app.move_job(), which clients cannot call with moves of their own
-rows 1
-set search_path = ''
-parallel unsafe
-begin atomic
-  select job.* from app.move_job(cancel_job.id, 'cancelled', '{queued,running}') as moved
-  cross join lateral jsonb_populate_record(null::v1.jobs, to_jsonb(moved)) as job;
-end;
-comment on function v1.cancel_job(uuid) is $$Cancel a job
-
-A queued job never starts; a running one stops at its next step.$$;
-grant execute on function v1.cancel_job(uuid) to tenant_user;
-
---@ function v1.retry_job(uuid)
-create function v1.retry_job(id uuid)
-returns setof v1.jobs
-language sql
-volatile
-security definer -- as app.move_job(), which clients cannot call with moves of their own
-rows 1
-set search_path = ''
-parallel unsafe
-begin atomic
-  select job.* from app.move_job(retry_job.id, 'queued', '{failed,cancelled}') as moved
-  cross join lateral jsonb_populate_record(null::v1.jobs, to_jsonb(moved)) as job;
-end;
-comment on function v1.retry_job(uuid) is $$Retry a job
-
-Queues a failed or cancelled job again, for up to three more attempts.$$;
-grant execute on function v1.retry_job(uuid) to tenant_user;
-
 -- migrate:down
 set local lock_timeout = '3s';
 set local search_path = '';
-
---@ drop function v1.retry_job(uuid)
-drop function v1.retry_job(uuid);
-
---@ drop function v1.cancel_job(uuid)
-drop function v1.cancel_job(uuid);
 
 --@ drop policy "The client's moves of a job stay in its tenant" on app.jobs
 -- ACCESS EXCLUSIVE on app.jobs until commit.
@@ -157,14 +86,5 @@ drop policy "The client's moves of a job stay in its tenant" on app.jobs;
 --@ drop function app.move_job(uuid, text, text[])
 drop function app.move_job(uuid, text, text[]);
 
---@ drop trigger submit_job on v1.jobs
-drop trigger submit_job on v1.jobs;
-
 --@ drop function app.submit_job()
 drop function app.submit_job();
-
---@ drop function v1.whoami()
-drop function v1.whoami();
-
---@ drop view v1.tenant
-drop view v1.tenant;

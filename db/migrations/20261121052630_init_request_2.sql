@@ -22,17 +22,6 @@ parallel safe
 return coalesce(nullif(split_part(request.seal(), ' ', 1), '_'), request.tenant_required());
 comment on function request.tenant_id() is 'The sealed tenant. Raises tenant_required where there is none: never an empty list by mistake.';
 
---@ function tenancy.role_rank(text)
-create function tenancy.role_rank(tenant_role text)
-returns integer
-language sql
-immutable
-security invoker
-parallel safe
-return case tenant_role when 'viewer' then 1 when 'member' then 2 when 'admin' then 3 when 'owner' then 4 end;
-comment on function tenancy.role_rank(text) is 'viewer 1, member 2, admin 3, owner 4; null for anything else.';
-grant execute on function tenancy.role_rank(text) to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
-
 --@ function request.has_tenant_role(text)
 create function request.has_tenant_role(least_role text)
 returns boolean
@@ -99,35 +88,9 @@ grant execute on function
   request.subject(), request.token_id(), request.header(text)
   to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
 
---@ policy "A member sees their own tenant" on tenancy.tenants
-create policy "A member sees their own tenant" on tenancy.tenants
-  for select to tenant_user, rowhouse_worker, rowhouse_edge using (id = request.tenant_id());
-
---@ policy "An owner renames their tenant" on tenancy.tenants
-create policy "An owner renames their tenant" on tenancy.tenants
-  for update to tenant_user
-  using (id = request.tenant_id() and request.has_tenant_role('owner'))
-  with check (id = request.tenant_id() and request.has_tenant_role('owner'));
-
---@ policy "The operator reads the directory" on tenancy.tenants
-create policy "The operator reads the directory" on tenancy.tenants
-  for select to operator using (request.role() = 'operator');
-
 -- migrate:down
 set local lock_timeout = '3s';
 set local search_path = '';
-
---@ drop policy "The operator reads the directory" on tenancy.tenants
--- ACCESS EXCLUSIVE on tenancy.tenants until commit.
-drop policy "The operator reads the directory" on tenancy.tenants;
-
---@ drop policy "An owner renames their tenant" on tenancy.tenants
--- ACCESS EXCLUSIVE on tenancy.tenants until commit.
-drop policy "An owner renames their tenant" on tenancy.tenants;
-
---@ drop policy "A member sees their own tenant" on tenancy.tenants
--- ACCESS EXCLUSIVE on tenancy.tenants until commit.
-drop policy "A member sees their own tenant" on tenancy.tenants;
 
 --@ run undo grants request.context
 -- Privileges: check by hand that no other object of the book grants the same.
@@ -152,9 +115,6 @@ drop function request.tenant_role();
 
 --@ drop function request.has_tenant_role(text)
 drop function request.has_tenant_role(text);
-
---@ drop function tenancy.role_rank(text)
-drop function tenancy.role_rank(text);
 
 --@ drop function request.tenant_id()
 drop function request.tenant_id();

@@ -23,18 +23,16 @@ comment on table auth.signing_keys is
   'Keys of tenant tokens. `active` signs, `active` and `accepted` verify, `retired` is refused. Secrets never leave the database.';
 alter table auth.signing_keys enable row level security;
 alter table auth.signing_keys force row level security;
-grant select on auth.signing_keys to rowhouse_sealer;
+grant select, insert, update on auth.signing_keys to rowhouse_sealer;
 
---@ policy "The sealer reads the keys" on auth.signing_keys
-create policy "The sealer reads the keys" on auth.signing_keys
-  for select to rowhouse_sealer using (true);
-
---@ policy "The owner's functions rotate the keys" on auth.signing_keys
-create policy "The owner's functions rotate the keys" on auth.signing_keys
-  for all to rowhouse_owner using (true) with check (true);
+--@ policy "The sealer keeps the keys" on auth.signing_keys
+create policy "The sealer keeps the keys" on auth.signing_keys
+  for all to rowhouse_sealer using (true) with check (true);
 
 --@ data auth.signing_keys
+set role rowhouse_sealer;
 insert into auth.signing_keys default values;
+set role rowhouse_owner;
 
 --@ table auth.operators
 create table auth.operators (
@@ -85,7 +83,7 @@ declare
   header jsonb;
   claims jsonb;
   key auth.signing_keys;
-  now_epoch bigint := extract(epoch from now());
+  now_epoch bigint := extract(epoch from clock_timestamp()); -- an old transaction must not keep a token alive
   problem text;
 begin
   if cardinality(parts) is distinct from 3 or length(token) > 4096 or token !~ '^[A-Za-z0-9_.-]+$' then
@@ -268,13 +266,9 @@ drop table auth.operators;
 --@ drop data auth.signing_keys
 -- The rows go with their table.
 
---@ drop policy "The owner's functions rotate the keys" on auth.signing_keys
+--@ drop policy "The sealer keeps the keys" on auth.signing_keys
 -- ACCESS EXCLUSIVE on auth.signing_keys until commit.
-drop policy "The owner's functions rotate the keys" on auth.signing_keys;
-
---@ drop policy "The sealer reads the keys" on auth.signing_keys
--- ACCESS EXCLUSIVE on auth.signing_keys until commit.
-drop policy "The sealer reads the keys" on auth.signing_keys;
+drop policy "The sealer keeps the keys" on auth.signing_keys;
 
 --@ drop table auth.signing_keys
 drop table auth.signing_keys;

@@ -1,3 +1,7 @@
+-- migrate:up
+set local lock_timeout = '3s';
+set local search_path = '';
+
 --@ schema request
 create schema request;
 comment on schema request is 'The only reader of request settings: sealed context, headers, and the one way to raise an error.';
@@ -14,12 +18,13 @@ grant usage, create on schema auth to rowhouse_sealer;
 --@ schema tenancy
 create schema tenancy;
 comment on schema tenancy is 'Tenants, their members and plans, and protect(), which puts a table behind the wall.';
-grant usage on schema tenancy to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
+grant usage on schema tenancy to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer, rowhouse_dispatcher;
 
 --@ schema ledger
 create schema ledger;
 comment on schema ledger is 'One append-only row for every change of tenant data, and the cursors of those who follow it.';
 grant usage on schema ledger to rowhouse_worker;
+grant usage, create on schema ledger to rowhouse_dispatcher;
 
 --@ schema app
 create schema app;
@@ -39,3 +44,28 @@ comment on schema admin is $$Rowhouse operator API
 
 The directory of tenants: metadata only, never what a tenant stores.$$;
 grant usage on schema admin to operator;
+
+-- migrate:down
+set local lock_timeout = '3s';
+set local search_path = '';
+
+--@ drop schema admin
+drop schema admin;
+
+--@ drop schema v1
+drop schema v1;
+
+--@ drop schema app
+drop schema app;
+
+--@ drop schema ledger
+drop schema ledger;
+
+--@ drop schema tenancy
+drop schema tenancy;
+
+--@ drop schema auth
+drop schema auth;
+
+--@ drop schema request
+drop schema request;

@@ -19,6 +19,10 @@ declare
   context text := case when protected then seal else token end;
   entered text := current_setting(setting, true);
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform request.raise_error('context_sealed', 'a context is entered in isolation level read committed',
+      'an older snapshot would not see that a tenant was suspended or a member removed');
+  end if;
   if entered <> '' and entered <> context then
     perform request.raise_error('context_sealed', 'one transaction, one context', 'begin another transaction');
   end if;
@@ -45,8 +49,14 @@ as $$
 declare
   headers json := nullif(current_setting('request.headers', true), '')::json;
   token text := auth.current_token();
+  call_stack text;
 begin
-  if token is null then
+  -- PostgREST calls the gate by itself. Called from inside a function, it is an injection that emptied the seal (RESET ALL
+  -- may) and would enter again with another token, to carry rows from one tenant to the other.
+  get diagnostics call_stack = pg_context;
+  if call_stack like E'%\n%' then
+    perform request.raise_error('context_sealed', 'the gate is passed before a call, not from inside it');
+  elsif token is null then
     perform request.raise_error('token_required', null, 'send an Authorization header: Bearer <token>');
   end if;
   perform auth.enter(token);
@@ -183,11 +193,12 @@ comment on function auth.issue_service_token(text, text, interval) is
 grant execute on function auth.issue_service_token(text, text, interval) to rowhouse_worker, rowhouse_edge;
 
 --@ function auth.rotate_signing_key()
+set role rowhouse_sealer;
 create function auth.rotate_signing_key()
 returns text
 language plpgsql
 volatile
-security invoker
+security definer -- only the sealer may touch signing keys
 set search_path = ''
 parallel unsafe
 as $$
@@ -202,13 +213,16 @@ end
 $$;
 comment on function auth.rotate_signing_key() is
   'Makes a new key active. The one before stays accepted until it is retired: retire it when its tokens have expired.';
+grant execute on function auth.rotate_signing_key() to rowhouse_owner;
+set role rowhouse_owner;
 
 --@ function auth.retire_signing_key(text)
+set role rowhouse_sealer;
 create function auth.retire_signing_key(retired_kid text)
 returns void
 language plpgsql
 volatile
-security invoker
+security definer -- only the sealer may touch signing keys
 set search_path = ''
 parallel unsafe
 as $$
@@ -221,10 +235,31 @@ begin
 end
 $$;
 comment on function auth.retire_signing_key(text) is 'Refuses every token that the key signed, from the next request on. Raises key_unknown.';
+grant execute on function auth.retire_signing_key(text) to rowhouse_owner;
+set role rowhouse_owner;
+
+--@ function auth.list_signing_keys()
+set role rowhouse_sealer;
+create function auth.list_signing_keys()
+returns table (kid text, status text, created_at timestamptz, retired_at timestamptz)
+language sql
+stable
+security definer -- only the sealer may touch signing keys
+set search_path = ''
+parallel safe
+begin atomic
+  select kid, status, created_at, retired_at from auth.signing_keys order by created_at desc;
+end;
+comment on function auth.list_signing_keys() is 'The signing keys, newest first, without their secrets.';
+grant execute on function auth.list_signing_keys() to rowhouse_owner;
+set role rowhouse_owner;
 
 -- migrate:down
 set local lock_timeout = '3s';
 set local search_path = '';
+
+--@ drop function auth.list_signing_keys()
+drop function auth.list_signing_keys();
 
 --@ drop function auth.retire_signing_key(text)
 drop function auth.retire_signing_key(text);
