@@ -6,7 +6,7 @@ export default defineConfig({
     globalSetup: ['test/support/cluster.ts'],
     pool: 'forks',
     maxWorkers: 3,
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });

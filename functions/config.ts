@@ -6,6 +6,10 @@ import { RowhouseError } from './errors.ts';
 const port = z.coerce.number().int().min(0).max(65535);
 const url = z.url();
 
+const log = {
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+};
+
 const storage = {
   STORAGE_DRIVER: z.enum(['fs', 's3']).default('fs'),
   STORAGE_DIR: z.string().default('.rowhouse/storage'),
@@ -33,6 +37,7 @@ export const edgeSchema = z
     EDGE_PUBLIC_URL: url.optional(),
     EDGE_DATABASE_URL: z.string(),
     POSTGREST_URL: url.default('http://127.0.0.1:3000'),
+    ...log,
     ...storage,
   })
   .refine(({ STORAGE_DRIVER, STORAGE_SECRET }) => STORAGE_DRIVER !== 'fs' || STORAGE_SECRET !== undefined, {
@@ -43,6 +48,7 @@ export const edgeSchema = z
 export const workerSchema = z.object({
   WORKER_DATABASE_URL: z.string(),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(4),
+  ...log,
   ...storage,
 });
 

@@ -15,6 +15,29 @@ export function createPool(connectionString: string, applicationName: string, ma
   return pool;
 }
 
+/**
+ * Runs `work` on one connection of its own, which is closed afterwards.
+ * @throws what `pg` throws, unchanged, where the server cannot be reached
+ */
+export async function connected<T>(
+  connectionString: string,
+  work: (client: pg.Client) => Promise<T>,
+  applicationName = 'rowhouse',
+): Promise<T> {
+  const client = new pg.Client({
+    connectionString,
+    application_name: applicationName,
+    connectionTimeoutMillis: 5000,
+  });
+  client.on('error', () => {}); // The query under way reports a lost connection.
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
 /** Runs `work` in one transaction; rolls back on any error, which arrives as a RowhouseError where one fits. */
 export async function transaction<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
   let client: Client | undefined;

@@ -1,10 +1,10 @@
-import pino, { type Logger } from 'pino';
+import pino, { type LevelWithSilent, type Logger } from 'pino';
 
 /** Keys whose values never reach a log, wherever they appear up to three levels deep. */
 const SECRET_KEYS = ['authorization', 'token', 'password', 'secret', 'signature', 'cookie'];
 
 /** A pino logger that writes JSON lines to standard output, with secrets removed. */
-export function createLog(name: string, level = process.env.LOG_LEVEL ?? 'info'): Logger {
+export function createLog(name: string, level: LevelWithSilent): Logger {
   const options = {
     name,
     level,
@@ -15,4 +15,4 @@ export function createLog(name: string, level = process.env.LOG_LEVEL ?? 'info')
   return pino(options, pino.destination({ dest: 1, sync: true }));
 }
 
-export type { Logger };
+export type { LevelWithSilent, Logger };

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
-import pg from 'pg';
+import type pg from 'pg';
 import { cliSchema, readConfig } from '../config.ts';
+import { connected } from '../database.ts';
 import { fromDatabase, RowhouseError } from '../errors.ts';
+import type { DatabaseUrls } from '../stack/secrets.ts';
 import { readJson, stateDirectory } from '../stack/state.ts';
 import type { StackInfo } from '../stack/supervisor.ts';
 
@@ -19,9 +21,10 @@ export function withDatabaseOptions(command: Command): Command {
 
 /**
  * The URL to work on: the option, DATABASE_URL, or the stack that runs in this directory.
+ * @param login which of the stack's logins, where it is the stack
  * @throws RowhouseError usage_invalid, database_unavailable
  */
-export function databaseUrl(options: DatabaseOptions): string {
+export function databaseUrl(options: DatabaseOptions, login: keyof DatabaseUrls = 'migrator'): string {
   const given = options.database ?? readConfig(cliSchema).DATABASE_URL;
   if (given !== undefined) {
     // The URL may hold a password, so it is never printed.
@@ -32,7 +35,7 @@ export function databaseUrl(options: DatabaseOptions): string {
     });
   }
   const stack = readJson<StackInfo>(stateDirectory('.rowhouse').stack);
-  if (stack) return stack.database.migrator;
+  if (stack) return stack.database[login];
   throw new RowhouseError('database_unavailable', {
     detail: 'no database was named, and no stack runs in this directory',
     hint: 'Start one with: npm start   or name a database with --database or DATABASE_URL.',
@@ -77,8 +80,12 @@ function explain(error: unknown, url: string): unknown {
  * Runs `work` with the URL that the options name, and makes its errors say where and what to do.
  * @throws RowhouseError
  */
-export async function atDatabase<T>(options: DatabaseOptions, work: (url: string) => Promise<T>): Promise<T> {
-  const url = databaseUrl(options);
+export async function atDatabase<T>(
+  options: DatabaseOptions,
+  work: (url: string) => Promise<T>,
+  login?: keyof DatabaseUrls,
+): Promise<T> {
+  const url = databaseUrl(options, login);
   try {
     return await work(url);
   } catch (error) {
@@ -91,21 +98,12 @@ export async function atDatabase<T>(options: DatabaseOptions, work: (url: string
 
 /** Runs `work` on one connection, in one transaction. */
 export function inDatabase<T>(options: DatabaseOptions, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  return atDatabase(options, async (url) => {
-    const client = new pg.Client({
-      connectionString: url,
-      application_name: 'rowhouse',
-      connectionTimeoutMillis: 5000,
-    });
-    client.on('error', () => {}); // The query under way reports a lost connection.
-    try {
-      await client.connect();
+  return atDatabase(options, (url) =>
+    connected(url, async (client) => {
       await client.query('begin');
       const result = await work(client);
       await client.query('commit');
       return result;
-    } finally {
-      await client.end().catch(() => {});
-    }
-  });
+    }),
+  );
 }

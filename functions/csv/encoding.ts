@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { JobFailure } from '../jobs/job.ts';
+import { JobFailure } from '../job.ts';
 import { binarySignature, controlShare } from './binary.ts';
 
 export const ENCODINGS = ['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'] as const;

@@ -1,4 +1,4 @@
-import type { Finding, JobContext } from '../jobs/job.ts';
+import type { Finding, JobContext } from '../job.ts';
 import type { CsvOutput } from './output.ts';
 
 /** Something wrong with a cell, a row or the file. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { addAbortSignal, PassThrough } from 'node:stream';
-import type { JobContext, OutputFile, StoredFile } from '../jobs/job.ts';
+import type { JobContext, OutputFile, StoredFile } from '../job.ts';
 import { neutralise, startsFormula } from './formula.ts';
 import { parseNumber } from './number.ts';
 

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { type CsvError, Parser } from 'csv-parse';
-import { JobFailure } from '../jobs/job.ts';
+import { JobFailure } from '../job.ts';
 import type { Dialect } from './dialect.ts';
 
 /** A record that is still open after this many bytes is given up: most likely a quote was never closed. */

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { JobFailure } from '../jobs/job.ts';
+import { JobFailure } from '../job.ts';
 import { detectEncoding, type Encoding, toUtf8 } from './encoding.ts';
 
 /** What encoding, delimiter and line endings are judged by. */

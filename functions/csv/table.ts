@@ -1,4 +1,4 @@
-import { JobFailure } from '../jobs/job.ts';
+import { JobFailure } from '../job.ts';
 import type { Findings, Problem } from './findings.ts';
 import { type Layout, layoutFromHeader, layoutWithoutHeader } from './header.ts';
 import type { ValidationInput } from './input.ts';

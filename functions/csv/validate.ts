@@ -1,5 +1,5 @@
 import { addAbortSignal } from 'node:stream';
-import { type JobContext, JobFailure, type OpenedFile, openInputFile } from '../jobs/job.ts';
+import { type JobContext, JobFailure, type OpenedFile, openInputFile } from '../job.ts';
 import { type Delimiter, detectDialect } from './dialect.ts';
 import type { Encoding } from './encoding.ts';
 import { createFindings, type FindingsCounts, storable } from './findings.ts';

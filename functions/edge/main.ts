@@ -1,14 +1,10 @@
-import { edgeSchema, readConfig } from '../config.ts';
+import { edgeSchema } from '../config.ts';
 import { createPool } from '../database.ts';
-import { createLog } from '../log.ts';
 import { superviseProcess } from '../process.ts';
 import { createStorage } from '../storage/storage.ts';
 import { createServer } from './server.ts';
 
-const log = createLog('edge');
-
-await superviseProcess('edge', log, async () => {
-  const config = readConfig(edgeSchema);
+await superviseProcess('edge', edgeSchema, async (config, log) => {
   const { EDGE_HOST: host, EDGE_PORT: port } = config;
   const pool = createPool(config.EDGE_DATABASE_URL, 'rowhouse-edge');
   const server = createServer({

@@ -56,6 +56,8 @@ const SQLSTATES: readonly (readonly [pattern: RegExp, fault: Fault])[] = [
   [/^23502$/, { code: 'request_invalid', status: 400, details: 'A required value is missing.' }],
   [/^23/, { code: 'request_invalid', status: 400, details: 'A value breaks a rule of this resource.' }],
   [/^25006$/, { code: 'request_invalid', status: 405, details: 'This function writes.', hint: 'Call it with POST.' }],
+  // PostgREST answers 500 when a view takes no such write.
+  [/^55000$/, { code: 'request_invalid', status: 405, details: 'This resource cannot be written to in this way.' }],
   [/^57014$/, { code: 'database_unavailable', details: 'The statement took too long.', hint: 'Ask for less at once.' }],
   [/^(08|53|57P|40001|40P01|PGRST00)/, { code: 'database_unavailable', ...RETRY }],
   [/^PGRST302$/, { code: 'token_required', hint: 'Send an Authorization header: Bearer <token>' }],

@@ -1,6 +1,6 @@
 import { validationSchema } from '../csv/input.ts';
 import { validateCsv } from '../csv/validate.ts';
-import { defineJob } from './job.ts';
+import { defineJob } from '../job.ts';
 
 export default defineJob({
   type: 'csv.validate',

@@ -1,5 +1,5 @@
+import { type JobContext, JobFailure, type JobType, parseInput } from '../job.ts';
 import csvValidate from './csv.validate.ts';
-import { type JobContext, JobFailure, type JobType, parseInput } from './job.ts';
 
 /** Every job type the worker runs: import it above, name it here. */
 const registered: JobType[] = [csvValidate];

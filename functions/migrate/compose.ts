@@ -7,7 +7,8 @@ import { splitStatements, undoRemoved } from './statements.ts';
 /** A line that a person has to replace; no file that holds one runs. */
 export const HAND_MARKER = '-- hand:';
 
-const PREAMBLE = ["set local lock_timeout = '3s';", "set local search_path = '';"].join('\n');
+/** How every half begins: it waits for no lock for long, and names every schema. */
+export const PREAMBLE: string = ["set local lock_timeout = '3s';", "set local search_path = '';"].join('\n');
 
 function inPlace(object: BookObject): string {
   return canonicalText(object.text).replace(/^create (?=(?:trigger|function)\b)/im, 'create or replace ');

@@ -1,5 +1,7 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { connected } from '../database.ts';
 import { fromDatabase, RowhouseError } from '../errors.ts';
+import { checkServerVersion } from '../versions.ts';
 import { checkMigrations } from './check.ts';
 import { migrationsDir, readMigrations } from './files.ts';
 import { failure, runDbmate, TABLE } from './run-dbmate.ts';
@@ -27,26 +29,17 @@ async function appliedVersions(client: pg.Client): Promise<Set<string>> {
   return new Set(rows.map(({ version }) => version));
 }
 
-async function connected<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    connectionString: databaseUrl,
-    application_name: 'rowhouse migrate',
-    connectionTimeoutMillis: 5000,
-  });
-  client.on('error', () => {}); // The query under way reports a lost connection.
+async function atServer<T>(databaseUrl: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   try {
-    await client.connect();
-    return await work(client);
+    return await connected(databaseUrl, work, 'rowhouse migrate');
   } catch (error) {
     throw fromDatabase(error);
-  } finally {
-    await client.end().catch(() => {});
   }
 }
 
 /** One migration run at a time in a database: the second waits here, then finds nothing to do. */
 function locked<T>(databaseUrl: string, options: MigrateOptions, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  return connected(databaseUrl, async (client) => {
+  return atServer(databaseUrl, async (client) => {
     await client.query('set statement_timeout = 0');
     const { rows } = await client.query(`select pg_try_advisory_lock(${LOCK}::bigint) as taken`);
     if (!rows[0].taken) {
@@ -70,12 +63,14 @@ function locked<T>(databaseUrl: string, options: MigrateOptions, work: (client: 
  * Applies every migration that the database does not have yet, each in its transaction, with dbmate, under an advisory lock;
  * then tells PostgREST to reload.
  * @returns the files applied, in order.
- * @throws RowhouseError migration_invalid (before anything ran), migration_failed, database_unavailable.
+ * @throws RowhouseError migration_invalid or server_version_unsafe (before anything ran), migration_failed,
+ *   database_unavailable.
  */
 export async function migrateUp(databaseUrl: string, options: MigrateOptions = {}): Promise<string[]> {
   const dir = options.dir ?? migrationsDir;
   const files = await checkMigrations(dir);
   return locked(databaseUrl, options, async (client) => {
+    await checkServerVersion(client);
     const before = await appliedVersions(client);
     const pending = files.filter((file) => !before.has(file.slice(0, 14)));
     if (pending.length === 0) return [];
@@ -130,7 +125,7 @@ export async function migrateDown(
  */
 export async function migrateStatus(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrationStatus[]> {
   const migrations = await readMigrations(options.dir);
-  const applied = await connected(databaseUrl, appliedVersions);
+  const applied = await atServer(databaseUrl, appliedVersions);
   const files = new Map(migrations.map(({ version, file }) => [version, file]));
   const versions = [...new Set([...files.keys(), ...applied])].sort();
   return versions.map((version) => ({ version, file: files.get(version) ?? null, applied: applied.has(version) }));

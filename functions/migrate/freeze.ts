@@ -34,6 +34,11 @@ async function hashFile(path: string): Promise<string> {
     .digest('hex');
 }
 
+/** The names of the frozen files, in order. The last one is the last that was released. */
+export async function frozenMigrations(dir: string = migrationsDir): Promise<string[]> {
+  return [...(await readHashes(hashesFile(dir))).keys()].sort();
+}
+
 /** What is wrong with frozen files: changed or missing. Files that are not frozen yet are nobody's problem. */
 export async function frozenProblems(dir: string = migrationsDir): Promise<string[]> {
   const names = new Set(await listMigrations(dir));

@@ -10,6 +10,8 @@ import { readHistory } from './history.ts';
 export interface NewOptions {
   /** Write an empty skeleton instead of what changed in the book. */
   empty?: boolean;
+  /** Write this, composed elsewhere. */
+  source?: string;
   /** From an empty history: one migration for each run of objects of the same concern folder. */
   split?: boolean;
   index?: string;
@@ -66,8 +68,8 @@ export async function newMigration(name: string, options: NewOptions = {}): Prom
   const dir = options.dir ?? migrationsDir;
   const migrations = await readMigrations(dir);
   const planned: { name: string; source: string; changes: Change[] }[] = [];
-  if (options.empty) {
-    planned.push({ name: slug(name), source: EMPTY_MIGRATION, changes: [] });
+  if (options.empty || options.source !== undefined) {
+    planned.push({ name: slug(name), source: options.source ?? EMPTY_MIGRATION, changes: [] });
   } else {
     const book = await readBook(options.index ?? bookIndex);
     const history = inLoadOrder(readHistory(migrations), book);

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { resolveBinary } from 'dbmate';
+import { programEnvironment } from '../environment.ts';
 import { RowhouseError } from '../errors.ts';
 import { packageRoot } from '../paths.ts';
-import { programEnvironment } from '../stack/environment.ts';
 
 /** Where dbmate keeps the versions; named with its schema, since migrations run with an empty search_path. */
 export const TABLE = 'public.schema_migrations';

@@ -10,9 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { programEnvironment } from '../environment.ts';
 import { RowhouseError } from '../errors.ts';
 import { giveTo, postgresAccount } from './account.ts';
-import { programEnvironment } from './environment.ts';
 import { CONFIGURATION, type PostgresOptions } from './postgres.ts';
 
 /**

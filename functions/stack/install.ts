@@ -1,24 +1,15 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import pg from 'pg';
+import type { Client } from 'pg';
+import { connected } from '../database.ts';
 import { RowhouseError } from '../errors.ts';
 import { packageRoot } from '../paths.ts';
+import { checkServerVersion } from '../versions.ts';
 import { LOGIN_ROLES, type Passwords } from './secrets.ts';
-import { refuseKnownHoles } from './versions.ts';
 
 export const DATABASE = 'rowhouse';
-
-/** Runs `work` on one connection of its own. */
-export async function connected<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, application_name: 'rowhouse-install' });
-  client.on('error', () => {}); // the query under way reports it
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
+/** What the comment of a database says that may be written to by a prover: the embedded one, and those of tests. */
+export const DISPOSABLE = 'rowhouse: disposable';
 
 /**
  * The cluster level: db/roles.sql, and the passwords of the login roles. Safe to repeat.
@@ -27,10 +18,7 @@ export async function connected<T>(url: string, work: (client: pg.Client) => Pro
  */
 export async function installRoles(adminUrl: string, passwords: Passwords): Promise<void> {
   await connected(adminUrl, async (client) => {
-    const { rows } = await client.query<{ version: number }>(
-      `select current_setting('server_version_num')::int as version`,
-    );
-    refuseKnownHoles(rows[0]?.version ?? 0);
+    await checkServerVersion(client);
     await runFile(client, 'db/roles.sql');
     for (const role of LOGIN_ROLES) {
       await client.query(`alter role ${role} password ${client.escapeLiteral(passwords[role])}`);
@@ -51,9 +39,13 @@ export async function createDatabase(adminUrl: string, name: string, template?: 
   });
 }
 
-/** The database level: db/database.sql. Safe to repeat. */
+/** The database level: db/database.sql, and the mark that lets `rowhouse prove` work in it. Safe to repeat. */
 export async function prepareDatabase(adminUrl: string): Promise<void> {
-  await connected(adminUrl, (client) => runFile(client, 'db/database.sql'));
+  await connected(adminUrl, async (client) => {
+    await runFile(client, 'db/database.sql');
+    const name = client.escapeIdentifier(client.database ?? DATABASE);
+    await client.query(`comment on database ${name} is ${client.escapeLiteral(DISPOSABLE)}`);
+  });
 }
 
 /**
@@ -69,7 +61,7 @@ export async function seedDemoTenants(migratorUrl: string): Promise<boolean> {
   });
 }
 
-async function runFile(client: pg.Client, file: string): Promise<void> {
+async function runFile(client: Client, file: string): Promise<void> {
   try {
     await client.query(readFileSync(path.join(packageRoot, file), 'utf8'));
   } catch (error) {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
+import { programEnvironment } from '../environment.ts';
 import type { ChildSpec } from './child.ts';
-import { programEnvironment } from './environment.ts';
 import { untilOk } from './until.ts';
 
 export interface EdgeOptions {

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
+import { programEnvironment } from '../environment.ts';
 import { RowhouseError } from '../errors.ts';
 import { diesWithParent, giveTo, postgresAccount } from './account.ts';
 import type { PostgresBinaries } from './binaries.ts';
 import type { ChildSpec } from './child.ts';
-import { programEnvironment } from './environment.ts';
 import { clearLeftovers, POSTGRES_STOP } from './postmaster.ts';
 
 export interface PostgresOptions {

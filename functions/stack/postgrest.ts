@@ -1,6 +1,6 @@
+import { programEnvironment } from '../environment.ts';
 import { diesWithParent } from './account.ts';
 import type { ChildSpec } from './child.ts';
-import { programEnvironment } from './environment.ts';
 import { writePrivate } from './state.ts';
 import { untilOk } from './until.ts';
 

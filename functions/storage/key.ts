@@ -1,7 +1,7 @@
 import { RowhouseError } from '../errors.ts';
+import { isTenantId } from '../tenant.ts';
 
-const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
-const KEY = new RegExp(`^(t_[a-z0-9][a-z0-9_]{0,46})/files/(${UUID})$`);
+const KEY = /^([^/]+)\/files\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /**
  * The only door for object keys: lower case, no dots, no escapes, so a key can never name anything outside its tenant.
@@ -9,7 +9,7 @@ const KEY = new RegExp(`^(t_[a-z0-9][a-z0-9_]{0,46})/files/(${UUID})$`);
  */
 export function parseObjectKey(key: string): { tenantId: string; fileId: string } {
   const [, tenantId, fileId] = KEY.exec(key) ?? [];
-  if (!tenantId || !fileId) {
+  if (!isTenantId(tenantId) || !fileId) {
     throw new RowhouseError('object_key_invalid', { hint: 'A key is {tenant_id}/files/{file id}.' });
   }
   return { tenantId, fileId };

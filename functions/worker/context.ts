@@ -1,6 +1,6 @@
 import { addAbortSignal, Readable } from 'node:stream';
 import { RowhouseError } from '../errors.ts';
-import type { JobContext } from '../jobs/job.ts';
+import type { JobContext } from '../job.ts';
 import type { Logger } from '../log.ts';
 import type { StorageDriver } from '../storage/driver.ts';
 import { objectKey } from '../storage/key.ts';

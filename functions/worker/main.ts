@@ -1,9 +1,6 @@
-import { readConfig, workerSchema } from '../config.ts';
+import { workerSchema } from '../config.ts';
 import { jobTypes } from '../jobs/index.ts';
-import { createLog } from '../log.ts';
 import { superviseProcess } from '../process.ts';
 import { createWorker } from './worker.ts';
 
-const log = createLog('worker');
-
-await superviseProcess('worker', log, () => createWorker({ config: readConfig(workerSchema), jobs: jobTypes, log }));
+await superviseProcess('worker', workerSchema, (config, log) => createWorker({ config, jobs: jobTypes, log }));

@@ -1,6 +1,6 @@
 import type { Pool } from '../database.ts';
 import { RowhouseError } from '../errors.ts';
-import { JobFailure, type JobType, parseInput } from '../jobs/job.ts';
+import { JobFailure, type JobType, parseInput } from '../job.ts';
 import type { Logger } from '../log.ts';
 import type { StorageDriver } from '../storage/driver.ts';
 import { createContext } from './context.ts';

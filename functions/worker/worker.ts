@@ -1,6 +1,6 @@
 import type { WorkerConfig } from '../config.ts';
 import { createPool, type Pool } from '../database.ts';
-import type { JobType } from '../jobs/job.ts';
+import type { JobType } from '../job.ts';
 import type { Logger } from '../log.ts';
 import { createStorage } from '../storage/storage.ts';
 import { watchDeadLetters } from './dead-letters.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { connected } from '../../functions/stack/install.ts';
+import { connected } from '../../functions/database.ts';
 import { isAlive, processesIn } from '../../functions/stack/processes.ts';
 import { http } from '../support/http.ts';
 import { runStart, type StartedStack, startStack } from '../support/started-stack.ts';
@@ -12,9 +12,14 @@ import { runStart, type StartedStack, startStack } from '../support/started-stac
 let directory: string;
 let stack: StartedStack;
 
+/** The members that db/seed.sql gives the demo tenants. */
+const ACME = ['ada', 'alan', 'amy', 'ann'];
+const GLOBEX = ['george', 'gina', 'grace', 'gus'];
+
+const userIds = (members: { user_id: string }[]) => members.map(({ user_id }) => user_id).toSorted();
 const alive = () => Object.entries(stack.children()).filter(([, identity]) => isAlive(identity));
 const curls = () => stack.output().match(/^curl .*$/gm) ?? [];
-const paste = (line: string) => JSON.parse(execFileSync('sh', ['-c', line], { encoding: 'utf8' }));
+const paste = (lines: string) => JSON.parse(execFileSync('sh', ['-c', lines], { encoding: 'utf8' }));
 
 async function whoami(): Promise<number> {
   const token = /Bearer ([^']+)'/.exec(stack.output())?.[1] ?? '';
@@ -37,10 +42,19 @@ afterAll(async () => {
 
 describe('rowhouse start', () => {
   test('prints three commands that work as they are pasted', () => {
-    const [asAcme = '', asGlobex = '', whoAmI = ''] = curls();
-    expect(paste(asAcme)).toEqual([]);
-    expect(paste(asGlobex)).toEqual([]);
-    expect(paste(whoAmI)).toEqual({ tenant_id: 't_acme', subject: 'ada', role: 'owner' });
+    const [asAcme = '', asGlobex = '', across = '', ...others] = curls();
+    expect(userIds(paste(asAcme))).toEqual(ACME);
+    expect(userIds(paste(asGlobex))).toEqual(GLOBEX);
+    expect(paste(across)).toEqual([]);
+    expect(others).toEqual([]);
+  });
+
+  test('prints the variables of the README, ready to be pasted', () => {
+    const exports = stack.output().match(/^export .*$/gm) ?? [];
+    const seen = (token: string) =>
+      paste([...exports, `curl -s "$EDGE/v1/rpc/whoami" -X POST -H "Authorization: Bearer $${token}"`].join('\n'));
+    expect(seen('ACME')).toMatchObject({ tenant_id: 't_acme', subject: 'ada' });
+    expect(seen('GLOBEX')).toMatchObject({ tenant_id: 't_globex', subject: 'grace' });
   });
 
   test('is refused where a stack runs already, and says where', async () => {

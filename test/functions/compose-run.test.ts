@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { connected } from '../../functions/database.ts';
 import { applyBook, readBook } from '../../functions/migrate/book.ts';
 import { diffCatalogues, readCatalogue } from '../../functions/migrate/catalogue.ts';
 import { migrateDown, migrateUp } from '../../functions/migrate/dbmate.ts';
-import { connected } from '../../functions/stack/install.ts';
 import { createBlankDatabase } from '../support/blank-database.ts';
 import { createBook } from '../support/book.ts';
 

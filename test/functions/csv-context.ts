@@ -3,8 +3,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parse } from 'csv-parse/sync';
 import type { ValidationResult } from '../../functions/csv/validate.ts';
+import type { Finding, JobContext, OutputFile, Progress } from '../../functions/job.ts';
 import { runJob } from '../../functions/jobs/index.ts';
-import type { Finding, JobContext, OutputFile, Progress } from '../../functions/jobs/job.ts';
 import { createLog } from '../../functions/log.ts';
 
 export interface MemoryContext extends JobContext {

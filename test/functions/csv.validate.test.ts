@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { RowhouseError } from '../../functions/errors.ts';
+import { JobFailure } from '../../functions/job.ts';
 import { runJob } from '../../functions/jobs/index.ts';
-import { JobFailure } from '../../functions/jobs/job.ts';
 import { chunksOf, memoryContext, validate } from './csv-context.ts';
 
 const people = [

@@ -13,7 +13,6 @@ import { identify, isAlive, type ProcessIdentity } from '../../functions/stack/p
 import { openSecrets } from '../../functions/stack/secrets.ts';
 import { openStateDirectory, readJson, stateDirectory, writeJson } from '../../functions/stack/state.ts';
 import { takeOver } from '../../functions/stack/takeover.ts';
-import { refuseKnownHoles } from '../../functions/stack/versions.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 /** The RowhouseError that the work raises. */
@@ -34,31 +33,6 @@ function sleeper(): ProcessIdentity {
   if (!identity) throw new Error('sleep did not start');
   return identity;
 }
-
-describe('refuseKnownHoles', () => {
-  test.each([
-    [170000, 'CVE-2024-10976, CVE-2025-8713, CVE-2026-2005', '17.8'],
-    [170005, 'CVE-2025-8713, CVE-2026-2005', '17.8'],
-    [170007, 'CVE-2026-2005', '17.8'],
-    [160009, 'CVE-2025-8713, CVE-2026-2005', '16.12'],
-    [150015, 'CVE-2026-2005', '15.16'],
-    [140018, 'CVE-2025-8713, CVE-2026-2005', '14.21'],
-    [180001, 'CVE-2026-2005', '18.2'],
-  ])('refuses %i and names the holes and the version to install', async (version, holes, install) => {
-    const error = await failure(() => refuseKnownHoles(version));
-    expect(error).toMatchObject({ code: 'server_version_unsafe', status: 500 });
-    expect(error.detail).toContain(`is open to ${holes}.`);
-    expect(error.hint).toBe(`Install PostgreSQL ${install} or newer.`);
-  });
-
-  test('refuses a major version that gets no fixes', async () => {
-    expect((await failure(() => refuseKnownHoles(130023))).code).toBe('server_version_unsafe');
-  });
-
-  test.each([140021, 150016, 160012, 170008, 180002, 180004, 190000])('accepts %i', (version) => {
-    expect(refuseKnownHoles(version)).toBeUndefined();
-  });
-});
 
 describe('the state directory', () => {
   test('is readable for its owner only, and so are its files', () => {

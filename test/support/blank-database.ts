@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
-import { connected, createDatabase, prepareDatabase } from '../../functions/stack/install.ts';
+import { connected } from '../../functions/database.ts';
+import { createDatabase, prepareDatabase } from '../../functions/stack/install.ts';
 import { type DatabaseUrls, databaseUrls } from '../../functions/stack/secrets.ts';
 
 /** A database of the test cluster that db/database.sql has prepared and no migration has touched. */

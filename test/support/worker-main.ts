@@ -1,10 +1,9 @@
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { readConfig, workerSchema } from '../../functions/config.ts';
+import { workerSchema } from '../../functions/config.ts';
+import { defineJob, JobFailure, type JobType } from '../../functions/job.ts';
 import { jobTypes } from '../../functions/jobs/index.ts';
-import { defineJob, JobFailure, type JobType } from '../../functions/jobs/job.ts';
-import { createLog } from '../../functions/log.ts';
 import { superviseProcess } from '../../functions/process.ts';
 import { createWorker } from '../../functions/worker/worker.ts';
 
@@ -64,8 +63,6 @@ const fail = defineJob({
 
 const testTypes = [steps, crash, fail].map((job): [string, JobType] => [job.type, job as JobType]);
 const jobs = new Map([...jobTypes, ...testTypes]);
-const log = createLog('worker');
-
-await superviseProcess('worker', log, () =>
-  createWorker({ config: readConfig(workerSchema), jobs, log, suspendedSeconds: 1 }),
+await superviseProcess('worker', workerSchema, (config, log) =>
+  createWorker({ config, jobs, log, suspendedSeconds: 1 }),
 );

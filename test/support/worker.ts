@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import pino from 'pino';
+import { programEnvironment } from '../../functions/environment.ts';
 import { type Child, createChild } from '../../functions/stack/child.ts';
-import { programEnvironment } from '../../functions/stack/environment.ts';
 import { identify, isAlive } from '../../functions/stack/processes.ts';
 import { until } from '../../functions/stack/until.ts';
 import type { TestStack } from './stack.ts';

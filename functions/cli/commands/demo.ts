@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { expectStatus, type TenantClient, tenantClient } from '../../demo/client.ts';
-import { DATASETS, type Dataset } from '../../demo/datasets.ts';
-import { downloadFile, expectNothing, readFindings, submitJob, uploadFile, watchJob } from '../../demo/steps.ts';
+import { connected } from '../../database.ts';
 import { RowhouseError } from '../../errors.ts';
-import { connected } from '../../stack/install.ts';
 import { readJson, stateDirectory } from '../../stack/state.ts';
 import type { StackInfo } from '../../stack/supervisor.ts';
+import { expectStatus, type TenantClient, tenantClient } from '../demo/client.ts';
+import { DATASETS, type Dataset } from '../demo/datasets.ts';
+import { downloadFile, expectNothing, readFindings, submitJob, uploadFile, watchJob } from '../demo/steps.ts';
 import { colours, print, progress, table } from '../output.ts';
 
 interface DemoOptions {

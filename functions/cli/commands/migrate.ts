@@ -4,8 +4,8 @@ import { migrateDown, migrateStatus, migrateUp } from '../../migrate/dbmate.ts';
 import { migrationsDir } from '../../migrate/files.ts';
 import { freezeMigrations } from '../../migrate/freeze.ts';
 import { newMigration } from '../../migrate/new.ts';
+import { parseCount } from '../arguments.ts';
 import { atDatabase, type DatabaseOptions, withDatabaseOptions } from '../database.ts';
-import { parseCount } from '../duration.ts';
 import { colours, print, progress, table } from '../output.ts';
 
 interface NewOptions {

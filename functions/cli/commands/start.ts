@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { Listr } from 'listr2';
 import pc from 'picocolors';
 import pretty from 'pino-pretty';
-import { connected } from '../../stack/install.ts';
+import { connected } from '../../database.ts';
 import { openStack, type Stack, type StackInfo } from '../../stack/supervisor.ts';
 
 interface StartOptions {
@@ -78,27 +78,28 @@ async function announce(info: StackInfo, json: boolean): Promise<void> {
     };
     return [await issue('t_acme', 'ada'), await issue('t_globex', 'grace')];
   });
-  const bearer = (token: string | undefined) => `-H 'Authorization: Bearer ${token}'`;
+  const members = (query: string, token: string | undefined) =>
+    `curl -s '${info.edge}/v1/members?${query}' -H 'Authorization: Bearer ${token}'`;
   say(`
 ${pc.bold('Ready')}
   API         ${info.edge}
   PostgREST   ${info.postgrest}
   PostgreSQL  ${info.database.migrator.replace(/:[^:@/]+@/, ':…@')}
 
-${pc.bold('Tokens, valid for 12 hours')}
-  t_acme, owner ada:      ${acme}
-
-  t_globex, owner grace:  ${globex}
+${pc.bold('To paste into another terminal')}: the owners of two demo tenants, for 12 hours
+export EDGE=${info.edge}
+export ACME=${acme}
+export GLOBEX=${globex}
 
 ${pc.bold('Try')}
-${pc.dim('# the jobs of acme')}
-curl -s ${info.edge}/v1/jobs ${bearer(acme)}
+${pc.dim('# the members of acme')}
+${members('select=user_id,role', acme)}
 
-${pc.dim('# the same address as globex: its own jobs, never those of acme')}
-curl -s ${info.edge}/v1/jobs ${bearer(globex)}
+${pc.dim('# the same address as globex: its own members')}
+${members('select=user_id,role', globex)}
 
-${pc.dim('# whom the database sees')}
-curl -s -X POST ${info.edge}/v1/rpc/whoami ${bearer(acme)}
+${pc.dim('# globex asking for those of acme: []')}
+${members('tenant_id=eq.t_acme', globex)}
 
 Ctrl-C stops everything.`);
   if (json) process.stdout.write(`${JSON.stringify(info)}\n`);

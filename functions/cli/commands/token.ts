@@ -1,8 +1,8 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Client } from 'pg';
 import { RowhouseError } from '../../errors.ts';
+import { parseDuration } from '../arguments.ts';
 import { type DatabaseOptions, inDatabase, withDatabaseOptions } from '../database.ts';
-import { parseDuration } from '../duration.ts';
 import { print } from '../output.ts';
 
 interface TokenOptions extends DatabaseOptions {
@@ -28,7 +28,11 @@ export function tokenCommand(): Command {
       .option('--tenant <id>', 'tenant that the token opens')
       .requiredOption('--user <subject>', 'who will hold it')
       .option('--role <role>', "the most that it may carry: viewer, member, admin or owner (default: the member's own)")
-      .option('--ttl <duration>', 'how long it lives, such as 15m, 12h or 7d; at most 31d', parseDuration, 3600)
+      .addOption(
+        new Option('--ttl <duration>', 'how long it lives, such as 15m, 12h or 7d; at most 31d')
+          .argParser(parseDuration)
+          .default(3600, '1h'),
+      )
       .option('--operator', 'a token for the operator API, of no tenant'),
   )
     .addHelpText('after', EXAMPLES)

@@ -1,4 +1,4 @@
-import { RowhouseError } from '../errors.ts';
+import { RowhouseError } from '../../errors.ts';
 
 export interface Answer {
   status: number;

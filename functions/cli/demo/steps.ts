@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RowhouseError } from '../errors.ts';
+import { RowhouseError } from '../../errors.ts';
 import { expectStatus, type TenantClient } from './client.ts';
 import { type Dataset, datasetPath } from './datasets.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { RowhouseError } from '../errors.ts';
-import { packageRoot } from '../paths.ts';
+import { RowhouseError } from '../../errors.ts';
+import { packageRoot } from '../../paths.ts';
 
 export interface Dataset {
   file: string;

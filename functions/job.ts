@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
-import { RowhouseError } from '../errors.ts';
-import type { Logger } from '../log.ts';
+import { RowhouseError } from './errors.ts';
+import type { Logger } from './log.ts';
 
 /** Why a job ended for good. Stable codes: they become `app.jobs.error.code`. */
 export const JOB_FAILURES = {
