@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../paths.ts';
 import { demoCommand } from './commands/demo.ts';
+import { diffCommand } from './commands/diff.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { explainCommand } from './commands/explain.ts';
 import { keyCommand } from './commands/key.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { startCommand } from './commands/start.ts';
@@ -27,6 +30,9 @@ const program = new Command('rowhouse')
   .addCommand(tenantCommand())
   .addCommand(tokenCommand())
   .addCommand(keyCommand())
+  .addCommand(doctorCommand())
+  .addCommand(diffCommand())
+  .addCommand(explainCommand())
   .addHelpText('after', '\nExamples:\n  $ rowhouse start\n  $ rowhouse token --tenant t_acme --user ada');
 quiet(program);
 

@@ -1,0 +1,100 @@
+import type { Change } from '../wall.ts';
+import type { Rule } from './rule.ts';
+
+const isTenant = ({ facts }: Change) => facts.column === 'tenant_id' && facts.of_kind === 'table';
+const KINDS = ['column'];
+
+export const columnRules: readonly Rule[] = [
+  {
+    id: 'tenant-nullable',
+    kinds: KINDS,
+    change: 'changed',
+    fact: 'not_null',
+    when: (change) => isTenant(change) && change.after !== true,
+    level: 'dangerous',
+    why: 'A row without a tenant belongs to nobody, and no policy or foreign key finds it.',
+  },
+  {
+    id: 'tenant-not-null',
+    kinds: KINDS,
+    change: 'changed',
+    fact: 'not_null',
+    when: isTenant,
+    level: 'safe',
+    why: 'Every row has a tenant from now on.',
+  },
+  {
+    id: 'tenant-type',
+    kinds: KINDS,
+    change: 'changed',
+    fact: 'type',
+    when: (change) => isTenant(change) && change.after !== 'tenancy.tenant_id',
+    level: 'dangerous',
+    why: 'Values that the domain tenancy.tenant_id refuses could be taken for a tenant.',
+  },
+  {
+    id: 'tenant-default',
+    kinds: KINDS,
+    change: 'changed',
+    fact: 'default',
+    when: (change) => isTenant(change) && change.after !== 'request.tenant_id()',
+    level: 'dangerous',
+    why: 'Rows that name no tenant no longer get the sealed one.',
+  },
+  {
+    id: 'tenant-default-sealed',
+    kinds: KINDS,
+    change: 'changed',
+    fact: 'default',
+    when: isTenant,
+    level: 'safe',
+    why: 'Rows that name no tenant get the sealed one.',
+  },
+  {
+    id: 'tenant-column-weak',
+    kinds: KINDS,
+    change: 'added',
+    when: (change) => isTenant(change) && (change.facts.not_null !== true || change.facts.type !== 'tenancy.tenant_id'),
+    level: 'dangerous',
+    why: 'A tenant_id that may be null, or is not of the domain tenancy.tenant_id, does not say whose the row is.',
+  },
+  {
+    id: 'tenant-column-added',
+    kinds: KINDS,
+    change: 'added',
+    when: isTenant,
+    level: 'safe',
+    why: 'Every row says whose it is.',
+  },
+  {
+    id: 'tenant-column-dropped',
+    kinds: KINDS,
+    change: 'dropped',
+    when: isTenant,
+    level: 'dangerous',
+    why: 'Rows no longer say whose they are: no policy can tell tenants apart.',
+  },
+  {
+    id: 'view-column-added',
+    kinds: KINDS,
+    change: 'added',
+    when: ({ facts }) => facts.of_kind !== 'table',
+    level: 'review',
+    why: 'Whoever may read the view reads this column of their rows from now on.',
+  },
+  {
+    id: 'column-added',
+    kinds: KINDS,
+    change: 'added',
+    level: 'safe',
+    why: 'No view shows it unless that is told as well.',
+  },
+  { id: 'column-dropped', kinds: KINDS, change: 'dropped', level: 'safe', why: 'What is not there cannot be read.' },
+  {
+    id: 'column-changed',
+    kinds: KINDS,
+    change: 'changed',
+    level: 'review',
+    why: 'What may be stored in it, or what is filled in, changed: policies and checks that look at it may decide otherwise.',
+  },
+];

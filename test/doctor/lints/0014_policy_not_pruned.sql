@@ -1,0 +1,5 @@
+-- expects: "A member reads the rows of their tenant" on app.files
+-- flaw
+alter policy "A member reads the rows of their tenant" on app.files using ((select request.tenant_id()) = any (array[tenant_id::text]));
+-- fixed
+alter policy "A member reads the rows of their tenant" on app.files using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id());

@@ -1,0 +1,7 @@
+-- expects: authenticator (statement_timeout)
+-- flaw
+reset role;
+alter role authenticator set statement_timeout = 0;
+-- fixed
+reset role;
+alter role authenticator set statement_timeout = '15s';

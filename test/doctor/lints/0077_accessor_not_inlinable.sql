@@ -1,0 +1,5 @@
+-- expects: request.seal()
+-- flaw
+alter function request.seal() volatile;
+-- fixed
+alter function request.seal() stable;

@@ -1,0 +1,10 @@
+-- expects: table v1.files
+-- expects: function tenancy.touch()
+-- flaw
+reset role;
+alter view v1.files owner to postgres;
+alter function tenancy.touch() owner to postgres;
+-- fixed
+reset role;
+alter view v1.files owner to rowhouse_owner;
+alter function tenancy.touch() owner to rowhouse_owner;
