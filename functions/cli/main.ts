@@ -8,6 +8,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { keyCommand } from './commands/key.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { proveCommand } from './commands/prove.ts';
 import { startCommand } from './commands/start.ts';
 import { tenantCommand } from './commands/tenant.ts';
 import { tokenCommand } from './commands/token.ts';
@@ -33,6 +34,7 @@ const program = new Command('rowhouse')
   .addCommand(doctorCommand())
   .addCommand(diffCommand())
   .addCommand(explainCommand())
+  .addCommand(proveCommand())
   .addHelpText('after', '\nExamples:\n  $ rowhouse start\n  $ rowhouse token --tenant t_acme --user ada');
 quiet(program);
 

@@ -13,6 +13,8 @@ const MAX_COLUMNS = 10_000;
 export interface Table extends RecordHandlers {
   /** Nothing until the header was read. */
   state(): { layout: Layout; counts: RowCounts } | undefined;
+  /** Gives memory back; no more records are read then. */
+  close(): void;
 }
 
 /** Takes the records of a file: first the header, if there is one, then the rows under it. */
@@ -54,5 +56,6 @@ export function createTable(input: ValidationInput, findings: Findings, repaired
       started.rows.broken(reason, firstLine);
     },
     state: () => started && { layout: started.layout, counts: started.rows.counts },
+    close: () => started?.rows.close(),
   };
 }

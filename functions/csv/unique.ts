@@ -11,6 +11,8 @@ export const INDEX_FULL = -1;
 export interface UniqueIndex {
   /** @returns 0 when the value is new, the row that had it first, or INDEX_FULL. */
   add(value: string, row: number): number;
+  /** Forgets everything and gives the memory back; `add` then returns INDEX_FULL. */
+  close(): void;
 }
 
 /** Lets several indexes share one limit. Returns whether `bytes` more may be used. */
@@ -60,6 +62,7 @@ export function createUniqueIndex(reserve: Reserve = () => true): UniqueIndex {
       const at = find(old[i] as number, old[i + 1] as number, old[i + 2] as number, old[i + 3] as number);
       for (let word = 0; word < WORDS; word++) table[at + word] = old[i + word] as number;
     }
+    free(old);
   }
 
   return {
@@ -84,7 +87,13 @@ export function createUniqueIndex(reserve: Reserve = () => true): UniqueIndex {
       if (size > slots * MAX_LOAD) grow();
       return 0;
     },
+    close: () => free(table),
   };
+}
+
+/** At once: left to the garbage collector, tables of earlier files stay for long (100 MB after five of a million rows). */
+function free(table: Uint32Array<ArrayBuffer>): void {
+  table.buffer.transfer(0);
 }
 
 function word(text: string, at: number): number {

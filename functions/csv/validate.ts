@@ -69,13 +69,17 @@ async function run(
   const reader = createRecordReader(dialect, table);
 
   let reported = performance.now();
-  for await (const chunk of source.chunks()) {
-    context.signal.throwIfAborted();
-    reader.feed(chunk);
-    await flush();
-    if (performance.now() - reported >= PROGRESS_MS) await progress();
+  try {
+    for await (const chunk of source.chunks()) {
+      context.signal.throwIfAborted();
+      reader.feed(chunk);
+      await flush();
+      if (performance.now() - reported >= PROGRESS_MS) await progress();
+    }
+    await reader.finish();
+  } finally {
+    table.close();
   }
-  await reader.finish();
   const state = table.state();
   if (!state) throw new JobFailure('file_empty', 'The file holds nothing but blank lines.');
   const found = await findings.close();

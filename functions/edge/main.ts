@@ -10,7 +10,7 @@ await superviseProcess('edge', edgeSchema, async (config, log) => {
   const server = createServer({
     log,
     pool,
-    storage: createStorage(config, config.EDGE_PUBLIC_URL ?? `http://${host}:${port}`),
+    storage: await createStorage(config, config.EDGE_PUBLIC_URL ?? `http://${host}:${port}`),
     postgrestUrl: config.POSTGREST_URL,
     uploads: { maxBytes: config.STORAGE_MAX_BYTES, urlTtlSeconds: config.STORAGE_URL_TTL_SECONDS },
   });

@@ -13,6 +13,12 @@ export interface EdgeOptions {
 
 export type WorkerOptions = Pick<EdgeOptions, 'databaseUrl' | 'storageDirectory' | 'storageSecret'>;
 
+/**
+ * In MB. Rows die young: a small nursery is as fast as V8's default of 16, stays in the processor's cache, and holds
+ * the worker to some 210 MB instead of 230 and more while it validates a million rows.
+ */
+const WORKER_FLAGS = ['--max-semi-space-size=4'];
+
 /** The edge as a child, ready when GET /readyz answers 200. */
 export function edgeChild(options: EdgeOptions): ChildSpec {
   const environment = {
@@ -23,7 +29,7 @@ export function edgeChild(options: EdgeOptions): ChildSpec {
     POSTGREST_URL: options.postgrestUrl,
   };
   return {
-    ...nodeChild('edge', '../edge/main.ts', environment),
+    ...nodeChild('edge', [], '../edge/main.ts', environment),
     isReady: () => untilOk(`http://127.0.0.1:${options.port}/readyz`, { timeoutMs: 0 }),
     stopSequence: [
       ['SIGTERM', 10_000],
@@ -36,7 +42,7 @@ export function edgeChild(options: EdgeOptions): ChildSpec {
 export function workerChild(options: WorkerOptions): ChildSpec {
   const environment = { ...storageEnvironment(options), WORKER_DATABASE_URL: options.databaseUrl };
   return {
-    ...nodeChild('worker', '../worker/main.ts', environment),
+    ...nodeChild('worker', WORKER_FLAGS, '../worker/main.ts', environment),
     isReady: (lines) => lines.some((line) => line.includes('"msg":"worker ready"')),
     stopSequence: [
       ['SIGTERM', 30_000],
@@ -46,10 +52,10 @@ export function workerChild(options: WorkerOptions): ChildSpec {
 }
 
 /** Over the IPC channel it notices, and stops, when this process is gone. */
-function nodeChild(name: string, main: string, environment: NodeJS.ProcessEnv) {
+function nodeChild(name: string, flags: readonly string[], main: string, environment: NodeJS.ProcessEnv) {
   return {
     name,
-    command: [process.execPath, fileURLToPath(new URL(main, import.meta.url))],
+    command: [process.execPath, ...flags, fileURLToPath(new URL(main, import.meta.url))],
     env: programEnvironment(environment),
     ipc: true,
   };

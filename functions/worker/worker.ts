@@ -44,7 +44,7 @@ async function readTierLimits(pool: Pool): Promise<Record<string, number>> {
 export async function createWorker({ config, jobs, log, suspendedSeconds = 60 }: WorkerOptions) {
   const connectionString = config.WORKER_DATABASE_URL;
   const slots = config.WORKER_CONCURRENCY;
-  const storage = createStorage(config, '');
+  const storage = await createStorage(config, '');
   const pool = createPool(connectionString, 'rowhouse-worker', slots + 2);
   const stopping = new AbortController();
 

@@ -212,6 +212,17 @@ describe('createUniqueIndex', () => {
     expect(results.slice(full).every((result) => result === INDEX_FULL)).toBe(true);
     expect(index.add('v7', 9)).toBe(8);
   });
+
+  it('gives its memory back when it is closed, and when it grows what it grew out of', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const index = createUniqueIndex();
+    for (let row = 1; row <= 100_000; row++) index.add(`v${row}`, row);
+    const table = 2 ** 18 * 20;
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(table * 1.25);
+    index.close();
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(table * 0.25);
+    expect(index.add('v7', 1)).toBe(INDEX_FULL);
+  });
 });
 
 describe('startsFormula', () => {
