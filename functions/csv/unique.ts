@@ -91,7 +91,7 @@ export function createUniqueIndex(reserve: Reserve = () => true): UniqueIndex {
   };
 }
 
-/** At once: left to the garbage collector, tables of earlier files stay for long (100 MB after five of a million rows). */
+/** At once: left to the garbage collector, tables of earlier files stay: 60 MB after four of a million rows. */
 function free(table: Uint32Array<ArrayBuffer>): void {
   table.buffer.transfer(0);
 }
