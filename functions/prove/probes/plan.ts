@@ -1,4 +1,4 @@
-import { mainTable, nameOf } from '../catalogue.ts';
+import { type Catalogue, mainTable, nameOf, type Relation } from '../catalogue.ts';
 import type { Forgery } from '../forge.ts';
 import type { Lab } from '../lab.ts';
 import type { Matrix } from '../matrix.ts';
@@ -12,10 +12,10 @@ import { sessionProbes } from './session.ts';
 import { functionTokenProbes } from './token.ts';
 import { upsertWorks } from './upsert.ts';
 
-/** What is run at once, and what in turn: writes to one relation disturb each other. */
+/** What is run at once, and what in turn: writes to one relation disturb each other, and whoever refers to it. */
 export interface Plan {
   reads: Probe[];
-  /** One list for each relation. */
+  /** One list for the relations that foreign keys hold together: a key that one probe takes, another's reference would find. */
   writes: Probe[][];
   calls: Probe[];
   deletes: Probe[];
@@ -47,6 +47,7 @@ export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promis
   const { only } = lab.options;
   const wanted: Wanted = (verb, family) =>
     (!only?.verbs || only.verbs.includes(verb)) && (!only?.families || only.families.includes(family));
+  const writesOf = new Map<Relation, Probe[]>();
   for (const relation of lab.relations) {
     const paths = wanted('select', 'embed') ? await embedPaths(lab, relation) : [];
     const upserts = wanted('insert', 'upsert') ? await upsertWorks(lab, relation) : false;
@@ -60,7 +61,7 @@ export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promis
         (phase === 'writes' ? writes : plan[phase]).push(...probes);
       }
     }
-    plan.writes.push(writes);
+    writesOf.set(relation, writes);
     for (const session of means.sessions) {
       for (const role of session.roles) {
         const probes = sessionProbes(lab, relation, session, role).filter(({ family }) => wanted('session', family));
@@ -69,9 +70,29 @@ export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promis
       }
     }
   }
+  plan.writes = related(lab.catalogue, lab.relations).map((group) =>
+    group.flatMap((relation) => writesOf.get(relation) ?? []),
+  );
   plan.sweeps = inSweepOrder(lab, plan.sweeps);
   await planCalls(lab, matrix, means.forgeries, plan, wanted);
   return plan;
+}
+
+/** Relations in groups that no foreign key and no table crosses. */
+function related(catalogue: Catalogue, relations: readonly Relation[]): Relation[][] {
+  const touched = ({ bases }: Relation) =>
+    bases.flatMap((name) => [name, ...(catalogue.tables.get(name)?.foreignKeys.map((key) => key.references) ?? [])]);
+  return relations
+    .reduce<{ relations: Relation[]; tables: Set<string> }[]>((groups, relation) => {
+      const tables = new Set(touched(relation));
+      const joined = groups.filter((group) => !group.tables.isDisjointFrom(tables));
+      const merged = {
+        relations: [...joined.flatMap((group) => group.relations), relation],
+        tables: joined.reduce((union, group) => union.union(group.tables), tables),
+      };
+      return [...groups.filter((group) => !joined.includes(group)), merged];
+    }, [])
+    .map((group) => group.relations);
 }
 
 function inSweepOrder(lab: Lab, sweeps: readonly Probe[]): Probe[] {
