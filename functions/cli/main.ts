@@ -2,16 +2,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../paths.ts';
-import { demoCommand } from './commands/demo.ts';
-import { diffCommand } from './commands/diff.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { explainCommand } from './commands/explain.ts';
-import { keyCommand } from './commands/key.ts';
-import { migrateCommand } from './commands/migrate.ts';
-import { proveCommand } from './commands/prove.ts';
-import { startCommand } from './commands/start.ts';
-import { tenantCommand } from './commands/tenant.ts';
-import { tokenCommand } from './commands/token.ts';
 import { reportFailure } from './failure.ts';
 
 /** Commander's own errors come to us as exceptions, and are told like all others. */
@@ -22,21 +12,36 @@ function quiet(command: Command): void {
 
 const { version, description } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
 
+const commands: Record<string, () => Promise<Command>> = {
+  start: async () =>
+    (await import('./commands/start.ts')).startCommand().addHelpText('after', '\nExample:\n  $ rowhouse start --fresh'),
+  demo: async () => (await import('./commands/demo.ts')).demoCommand(),
+  migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+  tenant: async () => (await import('./commands/tenant.ts')).tenantCommand(),
+  token: async () => (await import('./commands/token.ts')).tokenCommand(),
+  key: async () => (await import('./commands/key.ts')).keyCommand(),
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+  diff: async () => (await import('./commands/diff.ts')).diffCommand(),
+  explain: async () => (await import('./commands/explain.ts')).explainCommand(),
+  prove: async () => (await import('./commands/prove.ts')).proveCommand(),
+};
+
 const program = new Command('rowhouse')
   .description(description)
   .version(version)
-  .addCommand(startCommand().addHelpText('after', '\nExample:\n  $ rowhouse start --fresh'))
-  .addCommand(demoCommand())
-  .addCommand(migrateCommand())
-  .addCommand(tenantCommand())
-  .addCommand(tokenCommand())
-  .addCommand(keyCommand())
-  .addCommand(doctorCommand())
-  .addCommand(diffCommand())
-  .addCommand(explainCommand())
-  .addCommand(proveCommand())
   .addHelpText('after', '\nExamples:\n  $ rowhouse start\n  $ rowhouse token --tenant t_acme --user ada');
+// Of the commands, only the one that is asked for is loaded: all of them take half a second.
+const asked = process.argv[2] ?? '';
+for (const name of Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands)) {
+  const command = await commands[name]?.();
+  if (command) program.addCommand(command);
+}
 quiet(program);
+// `rowhouse … | head` closes our output when it has read enough: that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 try {
   await program.parseAsync();
