@@ -6,9 +6,11 @@ import { RowhouseError } from './errors.ts';
  * https://www.postgresql.org/support/security/. Majors below 18 are for the doctor, which looks at servers before they are moved.
  */
 export const HOLES: readonly { cve: string; fixed: Readonly<Record<number, number>> }[] = [
+  { cve: 'CVE-2024-4317', fixed: { 16: 3 } },
   { cve: 'CVE-2024-10976', fixed: { 16: 5, 17: 1 } },
   { cve: 'CVE-2025-8713', fixed: { 16: 10, 17: 6 } },
   { cve: 'CVE-2026-2005', fixed: { 16: 12, 17: 8, 18: 2 } },
+  { cve: 'CVE-2026-2006', fixed: { 16: 12, 17: 8, 18: 2 } },
 ];
 
 /** The first with uuidv7(), which the schema's keys default to. */

@@ -20,7 +20,7 @@ describe('refuseKnownHoles', () => {
     expect(refusal(version)).toMatchObject({
       code: 'server_version_unsafe',
       status: 500,
-      detail: `PostgreSQL ${name} is open to CVE-2026-2005.`,
+      detail: `PostgreSQL ${name} is open to CVE-2026-2005, CVE-2026-2006.`,
       hint: 'Install PostgreSQL 18.2 or newer.',
     });
   });

@@ -11,7 +11,7 @@ select format('%s for %s (%s)', t.name, r.rolname, string_agg(lower(p.privilege)
   format('revoke %s on table %s from %I;', string_agg(lower(p.privilege), ', ' order by p.privilege), t.name, r.rolname) as remedy,
   jsonb_build_object('relation', t.name, 'role', r.rolname) as metadata
 from privileges p
-join tables t on t.oid = p.oid and t.tenant_column is not null and not t.is_partition
+join tables t on t.oid = p.oid and (t.tenant_column is not null or t.has_rls) and not t.is_partition
 join pg_catalog.pg_roles r on r.oid = p.grantee and r.rolname <> 'anon'
 where p.kind in ('relation', 'column') and split_part(p.privilege, ' ', 1) in ('TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN')
 group by t.name, r.rolname

@@ -10,5 +10,5 @@ select format('%s for %s', p.name, r.name) as object,
   format('revoke create on schema %I from %I;', p.name, r.name) as remedy,
   jsonb_build_object('schema', p.name, 'role', r.name) as metadata
 from privileges p
-join runtime r on r.oid = p.grantee and r.name <> 'anon'
+join runtime r on r.oid = p.grantee
 where p.kind = 'schema' and p.privilege = 'CREATE'

@@ -13,7 +13,9 @@ select format('%s for %s', n.nspname, coalesce(r.name, 'public')) as object,
 from pg_catalog.pg_namespace n
 cross join aclexplode(n.nspacl) g
 left join runtime r on r.oid = g.grantee
-where (n.nspname in ('ledger', 'pgboss', 'extensions', 'public') and r.kind = 'client' and r.name <> 'anon')
+where (n.nspname in ('ledger', 'public') and r.kind = 'client' and r.name <> 'anon')
+  or (n.nspname in ('pgboss', 'extensions') and r.kind = 'client')
+  or (n.nspname in ('pgboss', 'extensions') and r.kind = 'service' and g.privilege_type = 'CREATE' and g.grantee <> n.nspowner)
   or (n.nspname in ('pgboss', 'extensions') and g.grantee = 0)
 group by n.nspname, r.name
 union all

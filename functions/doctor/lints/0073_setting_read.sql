@@ -21,6 +21,15 @@ from (
   union all
   select format('%s.%s', c.relation_name, c.name), c.default_value, format('alter table %s alter column %I drop default;', c.relation_name, c.name)
   from columns c where c.default_value ~ 'current_setting' and not c.is_partition
+  union all
+  select t.oid::regtype::text, t.typdefault, format('alter domain %s drop default;', t.oid::regtype)
+  from pg_catalog.pg_type t join schemas s on s.oid = t.typnamespace where t.typtype = 'd'
+  union all
+  select format('%I on %s', c.conname, coalesce(r.name, c.contypid::regtype::text)), pg_get_constraintdef(c.oid),
+    format('alter %s %s drop constraint %I;', case when r.name is null then 'domain' else 'table' end, coalesce(r.name, c.contypid::regtype::text), c.conname)
+  from pg_catalog.pg_constraint c left join relations r on r.oid = c.conrelid
+  left join pg_catalog.pg_type t on t.oid = c.contypid left join schemas s on s.oid = t.typnamespace
+  where c.contype = 'c' and c.conparentid = 0 and coalesce(r.oid, s.oid) is not null and r.is_partition is not true
 ) as source
 cross join lateral regexp_matches(source.code, 'current_setting\s*\(\s*(''([^'']*)''|[^'',)][^,)]*)', 'gi') as found (setting)
 where found.setting[2] is distinct from 'transaction_isolation'

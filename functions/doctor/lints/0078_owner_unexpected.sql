@@ -15,6 +15,10 @@ from (
   union all
   select 'table ' || r.name, r.name, r.owner from relations r where r.owner <> to_regrole('rowhouse_owner')
   union all
+  select 'type ' || t.oid::regtype, t.oid::regtype::text, t.typowner
+  from pg_catalog.pg_type t join schemas s on s.oid = t.typnamespace
+  where t.typtype in ('d', 'e', 'r') and t.typowner <> to_regrole('rowhouse_owner')
+  union all
   select 'function ' || f.name, f.name, f.owner from functions f
   where not exists (select from known_roles k where k.kind in ('owner', 'maker') and to_regrole(k.name) = f.owner)
 ) as owned

@@ -3,8 +3,8 @@
 -- level: error
 -- fix: hand
 -- title: This PostgreSQL has a known hole
--- why: CVE-2024-10976 reuses plans across roles and misses policies, CVE-2025-8713 shows sampled rows of partitions,
---   CVE-2026-2005 is in pgcrypto.
+-- why: CVE-2024-10976 reuses plans across roles and misses policies, CVE-2024-4317 and CVE-2025-8713 show samples of rows behind
+--   policies, CVE-2026-2005 (pgcrypto) and CVE-2026-2006 (text functions) overrun memory.
 
 -- To look at a server that you plan to move to: set rowhouse.server_version_num before the lints run.
 select format('PostgreSQL %s.%s', server.version / 10000, server.version % 10000) as object,
