@@ -8,16 +8,17 @@ import { initialiseCluster } from '../stack/initdb.ts';
 import { installRoles } from '../stack/install.ts';
 import { freePort } from '../stack/ports.ts';
 import { postgresChild } from '../stack/postgres.ts';
-import { createSecrets, databaseUrls } from '../stack/secrets.ts';
+import { createSecrets, databaseUrls, type Passwords } from '../stack/secrets.ts';
 
 /** Nothing in it outlives the comparison. */
 const SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', autovacuum: 'off' };
 
 /**
- * Runs `work` with the superuser's URL of a PostgreSQL of its own, with the roles of db/roles.sql, and removes it afterwards.
+ * Runs `work` with the superuser's URL of a PostgreSQL of its own, with the roles of db/roles.sql and their passwords, and removes it
+ * afterwards.
  * @throws RowhouseError stack_failed, binary_missing
  */
-export async function withTemporaryServer<T>(work: (adminUrl: string) => Promise<T>): Promise<T> {
+export async function withTemporaryServer<T>(work: (adminUrl: string, passwords: Passwords) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(path.join(tmpdir(), 'rowhouse-diff-'));
   const { passwords } = createSecrets();
   const postgres = {
@@ -44,7 +45,7 @@ export async function withTemporaryServer<T>(work: (adminUrl: string) => Promise
     await server.start();
     const adminUrl = databaseUrls(passwords, postgres.port, 'postgres').admin;
     await installRoles(adminUrl, passwords);
-    return await work(adminUrl);
+    return await work(adminUrl, passwords);
   } finally {
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
     await remove();

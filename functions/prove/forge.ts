@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { type Pool, transaction } from '../database.ts';
 import { uuid } from './random.ts';
 import { TENANT_ROLES } from './types.ts';
-import type { World } from './world.ts';
+import { suspendedMember, suspendedTenant, type World } from './world.ts';
 
 type Claims = Record<string, unknown>;
 
@@ -34,13 +34,13 @@ function counterfeits(token: string, claims: Claims): [title: string, token: str
   ];
 }
 
-interface ApiKey {
+export interface ApiKey {
   kid: string;
   k: string;
 }
 
 /** What PostgREST is given to check tokens with, and so whoever holds its password. */
-async function apiKey(pool: Pool): Promise<ApiKey> {
+export async function apiKey(pool: Pool): Promise<ApiKey> {
   return transaction(pool, async (client) => {
     await client.query('set local role rowhouse_sealer');
     await client.query('select auth.pre_config()');
@@ -51,7 +51,7 @@ async function apiKey(pool: Pool): Promise<ApiKey> {
   });
 }
 
-function signedWith({ kid, k }: ApiKey, claims: Claims): string {
+export function signedWith({ kid, k }: ApiKey, claims: Claims): string {
   const sign = (text: string) => createHmac('sha256', Buffer.from(k, 'base64url')).update(text).digest('base64url');
   const payload = encode(claims);
   const header = encode({ alg: 'HS256', typ: 'JWT', kid, seal: sign(payload) });
@@ -102,6 +102,8 @@ export async function forge(pool: Pool, world: World): Promise<Forgery[]> {
       ['the owner of the schema', { role: 'rowhouse_owner' }],
       ['without a tenant', { tenant_id: undefined }],
       ['an unknown tenant role', { tenant_role: 'root' }],
+      ['without an audience', { aud: undefined }],
+      ['of a suspended tenant', { tenant_id: suspendedTenant(world), sub: suspendedMember(world, role) }],
     ];
     for (const [title, change] of signed) signing.push({ claims: { ...claims, ...change }, forgery: { role, title } });
   }

@@ -4,6 +4,7 @@ import { RowhouseError } from '../errors.ts';
 import { type Catalogue, nameOf, type Relation, readCatalogue } from './catalogue.ts';
 import { createClient } from './client.ts';
 import { fillOrder } from './fill/order.ts';
+import { refreshMaterializedViews } from './fill/refresh.ts';
 import { forge } from './forge.ts';
 import { type Lab, readSeen, worldMarkers } from './lab.ts';
 import { createMatrix } from './matrix.ts';
@@ -67,10 +68,13 @@ async function attack(
     seed,
     count: options.quick ? QUICK_ROWS : ROWS,
   });
+  await refreshMaterializedViews(target.pool);
   const forgeries = await forge(target.pool, world);
   interrupted(options);
   const lab = await openLab(target, catalogue, chosen, world, options);
-  const sessions = options.only?.verbs && !options.only.verbs.includes('session') ? [] : await openSessions(lab);
+  const sessions = options.only?.verbs?.every((verb) => verb !== 'session' && verb !== 'rule')
+    ? []
+    : await openSessions(lab);
   try {
     if (!options.quick) findings.push(...(await compareSurface(lab.client, catalogue)));
     findings.push(...blindSpots(lab));
@@ -105,6 +109,7 @@ export async function prove(target: ProveTarget, options: ProveOptions = {}): Pr
         return await attack(open, catalogue, options, seed);
       } finally {
         await removeTenants(open, tables);
+        await refreshMaterializedViews(open.pool);
       }
     } finally {
       holder.release(true); // its lock goes with its connection

@@ -31,7 +31,7 @@ async function inLanes(
   await Promise.all(Array.from({ length: width }, worker));
 }
 
-/** Reads first, all at once; then writes, relation by relation; then functions, deletes and sessions, one by one. */
+/** Reads first, all at once; then writes, relation by relation; then functions, deletes, sessions and rules, one by one. */
 export async function runPlan(lab: Lab, matrix: Matrix, plan: Plan, check: () => void): Promise<Outcome> {
   const outcome: Outcome = { findings: [], probes: 0, requests: 0, stopped: false };
   const total = allProbes(plan).length;
@@ -78,7 +78,7 @@ export async function runPlan(lab: Lab, matrix: Matrix, plan: Plan, check: () =>
     1,
     work,
   );
-  await inLanes([plan.sessions, plan.sweeps], 1, work);
+  await inLanes([plan.sessions, plan.rules, plan.sweeps], 1, work);
   for (const name of outcome.stopped ? [] : watched) {
     const changed = await victimChanged(lab, name, ask);
     if (changed)

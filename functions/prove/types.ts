@@ -1,4 +1,5 @@
 import type fc from 'fast-check';
+import { RULE_FAMILIES } from './rules/families.ts';
 
 export const TENANT_ROLES = ['viewer', 'member', 'admin', 'owner'] as const;
 export type TenantRole = (typeof TENANT_ROLES)[number];
@@ -6,7 +7,7 @@ export type TenantRole = (typeof TENANT_ROLES)[number];
 export const ROLES = [...TENANT_ROLES, 'operator', 'none'] as const;
 export type Role = (typeof ROLES)[number];
 
-export type Verb = 'select' | 'insert' | 'update' | 'delete' | 'call' | 'session';
+export type Verb = 'select' | 'insert' | 'update' | 'delete' | 'call' | 'session' | 'rule';
 /** The ways that an attack is tried, by verb. Every one of them is a column of the matrix. */
 export const FAMILIES = {
   select: ['read', 'filter', 'order', 'embed', 'count', 'range', 'media', 'token', 'header'],
@@ -15,6 +16,7 @@ export const FAMILIES = {
   delete: ['row'],
   call: ['arguments', 'token'],
   session: ['unsealed', 'setting', 'sealed'],
+  rule: RULE_FAMILIES,
 } as const satisfies Record<Verb, readonly string[]>;
 export type Family = (typeof FAMILIES)[Verb][number];
 /** PostgREST itself, the edge, or a database session. */

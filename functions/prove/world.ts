@@ -24,6 +24,10 @@ export interface World {
   subject(letter: Letter, role: string): string;
 }
 
+/** A fourth tenant, with members and no rows: its tokens are good, and it is not let in. */
+export const suspendedTenant = ({ run }: World): string => `${run}_suspended`;
+export const suspendedMember = (world: World, role: string): string => `${suspendedTenant(world)}_${role}`;
+
 const PREFIX = 't_prove_';
 const EPOCH = '2020-02-02T02:02:02.020202Z';
 
@@ -41,7 +45,8 @@ export async function takeDatabase(client: Client): Promise<void> {
 }
 
 /** Tenants with a member of each role, and the tokens of all of them. */
-async function createTenants(client: Client, { run, tenants, tokens, subject }: World): Promise<void> {
+async function createTenants(client: Client, world: World): Promise<void> {
+  const { run, tenants, tokens, subject } = world;
   const names: string[] = [];
   const issued: string[] = [];
   const values: (string | null)[] = [];
@@ -65,6 +70,17 @@ async function createTenants(client: Client, { run, tenants, tokens, subject }: 
       );
       issue(`${letter}_${role}`, id, subject(letter, role), role, 'tenant_user');
     }
+  }
+  const suspended = suspendedTenant(world);
+  await client.query(
+    `insert into tenancy.tenants (id, slug, name, status, created_at, updated_at) values ($1, $2, 'Prove suspended', 'suspended', $3, $3)`,
+    [suspended, suspended.replaceAll('_', '-'), EPOCH],
+  );
+  for (const role of TENANT_ROLES) {
+    await client.query(
+      `insert into tenancy.members (tenant_id, user_id, role, created_at, updated_at) values ($1, $2, $3, $4, $4)`,
+      [suspended, suspendedMember(world, role), role, EPOCH],
+    );
   }
   // A viewer by now, with a token from better days.
   const downgraded = subject('A', 'downgraded');

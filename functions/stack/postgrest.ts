@@ -17,6 +17,9 @@ export interface PostgrestOptions {
   poolSize?: number;
 }
 
+/** What is served; the first is the default. */
+export const API_SCHEMAS: readonly string[] = ['v1', 'admin'];
+
 /** PostgREST as a child, ready when its schema cache is loaded. Keys come from the database, through auth.pre_config. */
 export function postgrestChild(options: PostgrestOptions): ChildSpec {
   return {
@@ -36,7 +39,7 @@ export function postgrestChild(options: PostgrestOptions): ChildSpec {
 function render(options: PostgrestOptions): string {
   const settings: Record<string, string | number | boolean> = {
     'db-uri': overSocket(options.databaseUrl, options.socketDirectory),
-    'db-schemas': 'v1,admin',
+    'db-schemas': API_SCHEMAS.join(','),
     'db-anon-role': 'anon',
     'db-pre-request': 'auth.pre_request',
     'db-pre-config': 'auth.pre_config',

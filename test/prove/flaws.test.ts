@@ -131,7 +131,7 @@ test.each(flaws)('finds $name', async ({ plant, uproot, only, at }) => {
   expect(report.leaks).toBeGreaterThan(0);
 });
 
-/** A function of the gate with one condition less. */
+/** A function of the gate with one condition less; more of them are in mistakes/gate.ts. */
 const gateFlaws: [name: string, routine: string, from: string, to: string, at: RegExp][] = [
   [
     'takes expired tokens',
@@ -148,13 +148,6 @@ const gateFlaws: [name: string, routine: string, from: string, to: string, at: R
     /token · direct · signed with PostgREST's key/,
   ],
   [
-    'asks for no membership',
-    'auth.seal_for(text)',
-    'where tenant_id = claimed_tenant and user_id',
-    'where tenant_id = claimed_tenant or user_id',
-    /token · direct · A's member in B/,
-  ],
-  [
     'seals a transaction twice',
     'auth.enter(text)',
     `entered <> '' and`,
@@ -168,7 +161,6 @@ const gateFlaws: [name: string, routine: string, from: string, to: string, at: R
     `'x-tenant-id' is distinct from headers ->> 'x-tenant-id'`,
     /header · direct · X-Tenant-Id/,
   ],
-  ['answers with estimates', 'auth.pre_request()', '(planned|estimated)', '(unheard)', /count · direct · planned/],
 ];
 
 test.each(gateFlaws)('finds a gate that %s', async (_name, routine, from, to, at) => {
@@ -180,7 +172,7 @@ test.each(gateFlaws)('finds a gate that %s', async (_name, routine, from, to, at
     const only = {
       relations: ['v1.files'],
       verbs: ['select' as const, 'session' as const],
-      families: ['token' as const, 'header' as const, 'count' as const, 'setting' as const, 'sealed' as const],
+      families: ['token' as const, 'header' as const, 'setting' as const, 'sealed' as const],
     };
     const report = await proveStack(stack, { only }, 'sessions');
     expect(brief(report.findings.filter((finding) => finding.kind === 'leak' && at.test(finding.at)))).not.toEqual([]);

@@ -1,7 +1,10 @@
+import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { cliSchema, readConfig } from '../../config.ts';
 import { RowhouseError } from '../../errors.ts';
+import { mutationJson, mutationTable, survivorsOf } from '../../prove/mutate/report.ts';
+import { mutate } from '../../prove/mutate/run.ts';
 import { htmlReport } from '../../prove/report/html.ts';
 import { isClean, jsonReport } from '../../prove/report/json.ts';
 import { junitReport } from '../../prove/report/junit.ts';
@@ -10,6 +13,7 @@ import { prove } from '../../prove/run.ts';
 import type { ProveTarget } from '../../prove/types.ts';
 import { readJson, stateDirectory } from '../../stack/state.ts';
 import type { StackInfo } from '../../stack/supervisor.ts';
+import { parseCount } from '../arguments.ts';
 import { type DatabaseOptions, databaseUrl, withDatabaseOptions } from '../database.ts';
 import { reportFailure } from '../failure.ts';
 import { print, progress } from '../output.ts';
@@ -22,6 +26,9 @@ interface ProveCommandOptions extends DatabaseOptions {
   junit?: string;
   html?: string;
   allowAnyDatabase?: boolean;
+  mutate?: boolean;
+  only?: string;
+  sample?: number;
 }
 
 const EXAMPLES = `
@@ -29,6 +36,8 @@ Exit code: 0 nothing gave way, 1 it did or was not covered, 2 it could not run.
 Examples:
   $ rowhouse prove
   $ rowhouse prove --seed 7 --html prove.html --junit prove.xml
+  $ rowhouse prove --mutate
+  $ rowhouse prove --mutate --only policy --json
   $ rowhouse prove --database postgres://rowhouse_migrator:…@db/copy --postgrest http://127.0.0.1:3000 --json`;
 
 function parseSeed(text: string): number {
@@ -62,24 +71,50 @@ function targetOf(options: ProveCommandOptions): ProveTarget {
   };
 }
 
-async function run(options: ProveCommandOptions): Promise<void> {
-  const target = targetOf(options);
+/** Runs `work`, which is told of an interruption and takes back what it made. */
+async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const interruption = new AbortController();
   const interrupt = () => interruption.abort();
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
+    await work(interruption.signal);
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
+
+async function run(options: ProveCommandOptions): Promise<void> {
+  if (options.only !== undefined || options.sample !== undefined)
+    throw new RowhouseError('usage_invalid', { detail: '--only and --sample choose mutants.', hint: 'Add --mutate.' });
+  const target = targetOf(options);
+  return interruptible(async (signal) => {
     const report = await prove(target, {
       ...(options.seed === undefined ? {} : { seed: options.seed }),
       onProgress: progress(options.json),
-      signal: interruption.signal,
+      signal,
     });
     if (options.junit) writeFileSync(options.junit, junitReport(report));
     if (options.html) writeFileSync(options.html, htmlReport(report));
     print(options.json, jsonReport(report), () => tableReport(report));
     process.exitCode = isClean(report) ? 0 : 1;
-  } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-  }
+  });
+}
+
+/** Never the stack that runs here: copies of what was named, or of the migrations. */
+function runMutants(options: ProveCommandOptions): Promise<void> {
+  return interruptible(async (signal) => {
+    const report = await mutate({
+      seed: options.seed ?? randomInt(2 ** 31),
+      database: options.database,
+      sessions: options.session,
+      only: options.only,
+      sample: options.sample,
+      onProgress: progress(options.json),
+      signal,
+    });
+    print(options.json, mutationJson(report), () => mutationTable(report));
+    process.exitCode = survivorsOf(report).length === 0 ? 0 : 1;
+  });
 }
 
 /** `prove`: attacks everything that the API exposes, and says what gave way. */
@@ -98,11 +133,19 @@ export function proveCommand(): Command {
     .option('--seed <number>', 'repeat a run: the same seed asks the same', parseSeed)
     .option('--junit <file>', 'write JUnit XML as well')
     .option('--html <file>', 'write one HTML page as well')
+    .addOption(
+      new Option(
+        '--mutate',
+        'prove the checks themselves: weaken each element of the wall in a copy, and see that it is noticed',
+      ).conflicts(['postgrest', 'edge', 'junit', 'html', 'allowAnyDatabase']),
+    )
+    .option('--only <name>', 'with --mutate: elements or classes with this in their name')
+    .option('--sample <number>', 'with --mutate: as many mutants as this, drawn by the seed', parseCount)
     .option('--allow-any-database', 'also work in a database that is not marked as disposable')
     .addHelpText('after', EXAMPLES)
     .action(async (options: ProveCommandOptions) => {
       try {
-        await run(options);
+        await (options.mutate ? runMutants(options) : run(options));
       } catch (error) {
         reportFailure(error, options.json === true);
         process.exitCode = 2;

@@ -2,6 +2,7 @@ import { type Catalogue, mainTable, nameOf, type Relation } from '../catalogue.t
 import type { Forgery } from '../forge.ts';
 import type { Lab } from '../lab.ts';
 import type { Matrix } from '../matrix.ts';
+import { ruleProbes } from '../rules/plan.ts';
 import { FAMILIES, type Family, type Finding, type Probe, type Verb } from '../types.ts';
 import { refusal, rolesOf } from './ask.ts';
 import { callProbes, planCall } from './call.ts';
@@ -20,6 +21,7 @@ export interface Plan {
   calls: Probe[];
   deletes: Probe[];
   sessions: Probe[];
+  rules: Probe[];
   /** Writes without a filter; deletes last, children before parents: nothing of A's is left after them. */
   sweeps: Probe[];
   findings: Finding[];
@@ -31,6 +33,7 @@ export const allProbes = (plan: Plan): Probe[] => [
   ...plan.calls,
   ...plan.deletes,
   ...plan.sessions,
+  ...plan.rules,
   ...plan.sweeps,
 ];
 
@@ -43,7 +46,16 @@ type Wanted = (verb: Verb, family: Family) => boolean;
 
 /** All probes, in an order that depends on the seed and the schema alone. The matrix learns what has to be covered. */
 export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promise<Plan> {
-  const plan: Plan = { reads: [], writes: [], calls: [], deletes: [], sessions: [], sweeps: [], findings: [] };
+  const plan: Plan = {
+    reads: [],
+    writes: [],
+    calls: [],
+    deletes: [],
+    sessions: [],
+    rules: [],
+    sweeps: [],
+    findings: [],
+  };
   const { only } = lab.options;
   const wanted: Wanted = (verb, family) =>
     (!only?.verbs || only.verbs.includes(verb)) && (!only?.families || only.families.includes(family));
@@ -75,6 +87,8 @@ export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promis
   );
   plan.sweeps = inSweepOrder(lab, plan.sweeps);
   await planCalls(lab, matrix, means.forgeries, plan, wanted);
+  plan.rules = await ruleProbes(lab, means.sessions, wanted);
+  for (const probe of plan.rules) matrix.expect(probe);
   return plan;
 }
 

@@ -16,6 +16,8 @@ function forgedSettings(lab: Lab): Setup {
     tenant_id: B,
     tenant_role: 'owner',
     sub: lab.world.subject('B', 'owner'),
+    user_metadata: { tenant_id: B },
+    app_metadata: { tenant_id: B },
   });
   const hex = (text: string) => Buffer.from(text).toString('hex');
   const seal = `${B} 4 tenant_user ${hex(lab.world.subject('B', 'owner'))} ${hex('prove')}`;

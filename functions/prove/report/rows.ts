@@ -34,7 +34,11 @@ export function matrixRows({ cells }: ProveReport, byFamily = false): MatrixRow[
     const [relation = '', verb = '', family] = key.split('\u0000');
     const columns = COLUMNS.map((role) => ({
       role,
-      ...summed(own.filter((cell) => (cell.verb === 'session' ? role === 'logins' : cell.role === role))),
+      ...summed(
+        own.filter((cell) =>
+          cell.verb === 'session' || cell.verb === 'rule' ? role === 'logins' : cell.role === role,
+        ),
+      ),
     }));
     return { relation, verb, ...(family ? { family } : {}), cells: columns };
   });
