@@ -1,7 +1,7 @@
 import { RowhouseError } from '../errors.ts';
 import { PREAMBLE } from '../migrate/compose.ts';
 import { newMigration } from '../migrate/new.ts';
-import type { Finding } from './run.ts';
+import type { Finding } from './finding.ts';
 
 export interface WrittenFix {
   /** The migration, in db/migrations. */

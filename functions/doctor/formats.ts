@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../paths.ts';
+import type { Finding } from './finding.ts';
 import type { Lint } from './lints.ts';
 import type { Location } from './locate.ts';
-import type { Finding } from './run.ts';
 import type { Waived } from './waivers.ts';
 
 type Locate = (finding: Finding) => Location;

@@ -1,5 +1,5 @@
 import { bookIndex, readBook } from '../migrate/book.ts';
-import type { Finding } from './run.ts';
+import type { Finding } from './finding.ts';
 
 export interface Location {
   /** From the root of the project. */

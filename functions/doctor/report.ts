@@ -1,6 +1,6 @@
 import { colours, table } from '../cli/output.ts';
+import type { Finding } from './finding.ts';
 import type { Level } from './lints.ts';
-import type { Finding } from './run.ts';
 import type { Waived } from './waivers.ts';
 
 export type Counts = Record<Level, number>;

@@ -4,22 +4,9 @@ import type { ClientBase, QueryResult } from 'pg';
 import { RowhouseError } from '../errors.ts';
 import { packageRoot } from '../paths.ts';
 import { HOLES } from '../versions.ts';
-import { type Fix, type Level, type Lint, readLints } from './lints.ts';
+import type { Finding } from './finding.ts';
+import { type Lint, readLints } from './lints.ts';
 import { applyWaivers, readExceptions, type Waived } from './waivers.ts';
-
-/** Something in the catalogue that a lint objects to. (lint, object) names it: the same flaw has the same name in every run. */
-export interface Finding {
-  lint: string;
-  level: Level;
-  object: string;
-  title: string;
-  detail: string;
-  /** SQL that repairs it. */
-  remedy: string;
-  docs: string;
-  fix: Fix;
-  metadata: Record<string, unknown>;
-}
 
 export interface Examination {
   findings: Finding[];

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { RowhouseError } from '../errors.ts';
 import { packageRoot } from '../paths.ts';
-import type { Finding } from './run.ts';
+import type { Finding } from './finding.ts';
 
 const words = z.string().trim().min(1);
 

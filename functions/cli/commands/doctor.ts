@@ -1,10 +1,11 @@
 import { Command, Option } from 'commander';
+import type { Finding } from '../../doctor/finding.ts';
 import { writeFix } from '../../doctor/fix.ts';
 import { githubReport, sarifReport } from '../../doctor/formats.ts';
 import { readLints } from '../../doctor/lints.ts';
 import { readLocations } from '../../doctor/locate.ts';
 import { countLevels, humanReport } from '../../doctor/report.ts';
-import { examine, type Finding } from '../../doctor/run.ts';
+import { examine } from '../../doctor/run.ts';
 import { acceptFindings, judge, readWaivers, WAIVERS_FILE, type Waived } from '../../doctor/waivers.ts';
 import { type DatabaseOptions, inDatabase, withDatabaseOptions } from '../database.ts';
 import { reportFailure } from '../failure.ts';

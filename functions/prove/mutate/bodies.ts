@@ -3,14 +3,7 @@ import { rules } from '../rules/index.ts';
 import { expressionEdits } from './expressions.ts';
 import { type FunctionInfo, readFunctions } from './functions.ts';
 import { operands, replaced, type Span, spanOf, type Token, tokenize, upTo } from './tokens.ts';
-import { AUTHORS_OWN, BODIES, type Generated } from './types.ts';
-
-export interface Edit {
-  how: string;
-  span: Span;
-  by: string;
-  reason?: string | undefined;
-}
+import { AUTHORS_OWN, BODIES, type Edit, type Generated } from './types.ts';
 
 const QUIET = new Set(['notice', 'warning', 'info', 'log', 'debug']);
 const THEN = new Set(['then']);

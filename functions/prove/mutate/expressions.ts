@@ -1,6 +1,6 @@
-import type { Edit } from './bodies.ts';
 import type { FunctionInfo } from './functions.ts';
 import { operands, type Span, spanOf, type Token, upTo } from './tokens.ts';
+import type { Edit } from './types.ts';
 
 const THEN = new Set(['then']);
 /** What asks whether something is true. */

@@ -1,3 +1,5 @@
+import type { Span } from './tokens.ts';
+
 /** What is weakened. Each is a file in classes/, but for those that a tokenizer makes: policies and bodies. */
 export type ElementClass = string;
 
@@ -49,4 +51,12 @@ export interface MutationReport {
   judged: Judged[];
   excluded: NotAMutant[];
   seconds: number;
+}
+
+/** One change of a body or condition; with a reason, one that weakens nothing. */
+export interface Edit {
+  how: string;
+  span: Span;
+  by: string;
+  reason?: string | undefined;
 }
