@@ -6,14 +6,12 @@ import { packageRoot } from '../../functions/paths.ts';
 import { http } from '../support/http.ts';
 import type { TenantRole } from '../support/identities.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
-import { addExplain } from './book.ts';
 
 let stack: TestStack;
 const jobs: Record<string, string> = {};
 
 beforeAll(async () => {
   stack = await createTestStack();
-  await addExplain(stack);
   for (const tenant of ['t_acme', 't_globex']) {
     await stack.createTenant(tenant);
     await stack.migrator.query(

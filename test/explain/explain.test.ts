@@ -3,14 +3,12 @@ import { type Explanation, explainRequest } from '../../functions/explain/explai
 import { parseRequest } from '../../functions/explain/request.ts';
 import type { TenantRole } from '../support/identities.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
-import { addExplain } from './book.ts';
 
 let stack: TestStack;
 const files: Record<string, string> = {};
 
 beforeAll(async () => {
   stack = await createTestStack({ postgrest: false });
-  await addExplain(stack);
   for (const tenant of ['t_acme', 't_globex']) {
     await stack.createTenant(tenant);
     const { rows } = await stack.admin.query(

@@ -3,13 +3,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { explainRequest } from '../../functions/explain/explain.ts';
 import { parseRequest } from '../../functions/explain/request.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
-import { addExplain } from './book.ts';
 
 let stack: TestStack;
 
 beforeAll(async () => {
   stack = await createTestStack({ postgrest: false });
-  await addExplain(stack);
   await stack.createTenant('t_acme');
   await stack.createTenant('t_globex');
 });
