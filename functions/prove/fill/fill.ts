@@ -7,7 +7,11 @@ import { fillRow, type Row } from './row.ts';
 export type Rows = Map<string, Row[]>;
 
 /** Lets the owner past forced row-level security for this transaction, which is all that it is without being a superuser. */
-export async function unforced<T>(client: Client, tables: readonly Table[], work: () => Promise<T>): Promise<T> {
+export async function unforced<T>(
+  client: Client,
+  tables: readonly Pick<Table, 'name' | 'forced'>[],
+  work: () => Promise<T>,
+): Promise<T> {
   const forced = tables.filter((table) => table.forced);
   await client.query(`set local lock_timeout = '5s'`);
   for (const { name } of forced) await client.query(`alter table ${name} no force row level security`);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type pg from 'pg';
 import pino from 'pino';
+import { readConfig, stackSchema } from '../../config.ts';
 import { connected } from '../../database.ts';
 import { RowhouseError } from '../../errors.ts';
 import { diffCatalogues, readCatalogue } from '../../migrate/catalogue.ts';
@@ -24,7 +25,7 @@ async function withPostgrest<T>(urls: DatabaseUrls, work: (postgrest: string) =>
   const port = await freePort();
   const child = createChild(
     postgrestChild({
-      binary: findPostgrest(process.env.POSTGREST_BIN),
+      binary: findPostgrest(readConfig(stackSchema).POSTGREST_BIN),
       configuration: path.join(directory, 'postgrest.conf'),
       port,
       adminPort: await freePort(),

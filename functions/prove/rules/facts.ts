@@ -1,36 +1,36 @@
 import { type Client, type Pool, transaction } from '../../database.ts';
+import { unforced } from '../fill/fill.ts';
 import { uuid } from '../random.ts';
 import type { World } from '../world.ts';
 import { ruleTokens } from './tokens.ts';
 import type { RuleFacts } from './types.ts';
 
-const TABLES = ['app.jobs', 'app.job_findings', 'app.files'];
+const TABLES = ['app.jobs', 'app.job_findings', 'app.files'].map((name) => ({ name, forced: true }));
 
 /** Rows of A's in known states; they go with the tenant. Past the ledger, or the stack's worker would run the jobs. */
 async function writeRows(client: Client, { A }: World['tenants'], rows: RuleFacts['rows']): Promise<void> {
-  await client.query(`set local lock_timeout = '5s'`);
-  await client.query(
-    'alter table app.jobs disable trigger ledger_insert; alter table app.files disable trigger ledger_insert',
-  );
-  for (const table of TABLES) await client.query(`alter table ${table} no force row level security`);
-  await client.query(
-    `insert into app.jobs (tenant_id, id, type, status, attempts, created_by)
-     values ($1, $2, 'csv.validate', 'queued', 0, 'prove'), ($1, $3, 'csv.validate', 'running', 1, 'prove')`,
-    [A, rows.queued, rows.running],
-  );
-  await client.query(
-    `insert into app.job_findings (tenant_id, job_id, ordinal, rule, message) values ($1, $2, 900000, 'prove', 'prove')`,
-    [A, rows.queued],
-  );
-  await client.query(
-    `insert into app.files (tenant_id, id, name, size, sha256, status, stored_at, created_by)
-     values ($1, $2, 'prove', 3, $4, 'pending', null, 'prove'), ($1, $3, 'prove', 3, $4, 'stored', now(), 'prove')`,
-    [A, rows.pending, rows.stored, 'a'.repeat(64)],
-  );
-  for (const table of TABLES) await client.query(`alter table ${table} force row level security`);
-  await client.query(
-    'alter table app.jobs enable trigger ledger_insert; alter table app.files enable trigger ledger_insert',
-  );
+  const triggers = (state: 'enable' | 'disable') =>
+    client.query(
+      `alter table app.jobs ${state} trigger ledger_insert; alter table app.files ${state} trigger ledger_insert`,
+    );
+  await unforced(client, TABLES, async () => {
+    await triggers('disable');
+    await client.query(
+      `insert into app.jobs (tenant_id, id, type, status, attempts, created_by)
+       values ($1, $2, 'csv.validate', 'queued', 0, 'prove'), ($1, $3, 'csv.validate', 'running', 1, 'prove')`,
+      [A, rows.queued, rows.running],
+    );
+    await client.query(
+      `insert into app.job_findings (tenant_id, job_id, ordinal, rule, message) values ($1, $2, 900000, 'prove', 'prove')`,
+      [A, rows.queued],
+    );
+    await client.query(
+      `insert into app.files (tenant_id, id, name, size, sha256, status, stored_at, created_by)
+       values ($1, $2, 'prove', 3, $4, 'pending', null, 'prove'), ($1, $3, 'prove', 3, $4, 'stored', now(), 'prove')`,
+      [A, rows.pending, rows.stored, 'a'.repeat(64)],
+    );
+  });
+  await triggers('enable');
 }
 
 /** Makes what the rules lean on. Nothing is written where the reference tables are not there. */
