@@ -36,7 +36,79 @@ export const edgeSchema = z
     /** Where clients reach this edge; signed URLs start with it. Default: http://EDGE_HOST:EDGE_PORT */
     EDGE_PUBLIC_URL: url.optional(),
     EDGE_DATABASE_URL: z.string(),
+    /** Origins whose pages may call for tenants that name none: comma-separated, or *. Preflights to no tenant's host, too. */
+    EDGE_CORS_ORIGINS: z
+      .string()
+      .default('')
+      .transform((list) =>
+        list
+          .split(',')
+          .map((origin) => origin.trim())
+          .filter(Boolean),
+      )
+      .pipe(
+        z.array(
+          z.union([
+            z.literal('*'),
+            z.string().regex(/^https?:\/\/[\w.:-]+$/, 'an origin, such as https://app.example.com'),
+          ]),
+        ),
+      ),
+    /** What this edge keeps of answers, for all tenants together; each has a limit of its own within (tenancy.plans). */
+    EDGE_CACHE_BYTES: z.coerce
+      .number()
+      .int()
+      .min(0)
+      .default(32 * 1024 ** 2),
+    /** The largest body of a request; uploads have STORAGE_MAX_BYTES. */
+    EDGE_BODY_BYTES: z.coerce
+      .number()
+      .int()
+      .min(1024)
+      .default(1024 ** 2),
+    /** How long a client may take for the head of a request, for its body, and for nothing at all. */
+    EDGE_HEADERS_TIMEOUT_MS: z.coerce.number().int().min(100).default(15_000),
+    EDGE_BODY_TIMEOUT_MS: z.coerce.number().int().min(100).default(30_000),
+    EDGE_IDLE_TIMEOUT_MS: z.coerce.number().int().min(100).default(60_000),
+    /** For so long after it was told to end, the edge still takes requests, while /readyz says that it is going. */
+    EDGE_DRAIN_DELAY_MS: z.coerce.number().int().min(0).max(60_000).default(0),
+    /** Tenants are reached at <slug>.EDGE_TENANT_DOMAIN. */
+    EDGE_TENANT_DOMAIN: z.string().optional(),
+    /** How long the tokens live that this edge exchanges something for, and the refresh tokens beside them. */
+    EDGE_TOKEN_TTL_SECONDS: z.coerce.number().int().min(60).max(3600).default(900),
+    EDGE_REFRESH_TTL_SECONDS: z.coerce.number().int().min(60).max(7_776_000).default(2_592_000),
+    /** How soon an issuer's keys are fetched again for a key id that was not among them. */
+    EDGE_JWKS_COOLDOWN_SECONDS: z.coerce.number().min(0).max(3600).default(30),
+    /** Issuers over plain HTTP: for tests alone. */
+    EDGE_ALLOW_HTTP_ISSUERS: z.stringbool().default(false),
+    /** Rate limits are leased from this Redis or Valkey, and from PostgreSQL while it does not answer. */
+    REDIS_URL: url.optional(),
+    /** Resources whose requests take from the expensive limit, such as: job_findings,rpc/import */
+    EDGE_EXPENSIVE_ROUTES: z
+      .string()
+      .default('')
+      .transform(
+        (names) =>
+          new Set(
+            names
+              .split(',')
+              .map((name) => name.trim().replace(/^\//, ''))
+              .filter(Boolean),
+          ),
+      ),
+    /** Requests a second of one address without a token, and how many at once. */
+    EDGE_ADDRESS_RATE: z.coerce.number().positive().max(1_000_000).default(50),
+    EDGE_ADDRESS_BURST: z.coerce.number().min(1).max(1_000_000).default(200),
+    /** Requests that each pool of PostgREST gets from this edge at once, and how many wait for it. */
+    EDGE_MAX_IN_FLIGHT: z.coerce.number().int().min(1).max(10_000).default(16),
+    EDGE_MAX_QUEUED: z.coerce.number().int().min(0).max(100_000).default(2048),
+    /** The shared PostgREST while tenancy.pools has none: http://host:port, or unix:/path. */
     POSTGREST_URL: url.default('http://127.0.0.1:3000'),
+    POSTGREST_CONNECTIONS: z.coerce.number().int().min(1).max(1024).default(64),
+    /** How often a pool that answers nothing else is asked whether it is there. */
+    POOL_CHECK_MS: z.coerce.number().int().min(50).max(60_000).default(2000),
+    /** How far replicas may lag behind: for so long after a write, a tenant's reads go where writes go. */
+    POOL_REPLICA_LAG_MS: z.coerce.number().int().min(0).max(600_000).default(2000),
     ...log,
     ...storage,
   })

@@ -23,11 +23,13 @@ function configure<Config extends { LOG_LEVEL: LevelWithSilent }>(name: Name, sc
  * clients see a closed connection, and another worker takes the jobs over when their heartbeats are missed.
  * @param schema of the part of the environment that it reads; one that does not fit ends the process, naming each variable
  * @param start resolves when the process is ready, with what ends it
+ * @param delayMs for how long it goes on as before when it is told to end
  */
 export async function superviseProcess<Config extends { LOG_LEVEL: LevelWithSilent }>(
   name: Name,
   schema: z.ZodType<Config>,
   start: (config: Config, log: Logger) => Promise<{ stop(): Promise<void> }>,
+  delayMs: (config: Config) => number = () => 0,
 ): Promise<void> {
   const { config, log } = configure(name, schema);
   let stopping = false;
@@ -40,7 +42,7 @@ export async function superviseProcess<Config extends { LOG_LEVEL: LevelWithSile
     setTimeout(() => {
       log.error(`${name} still had work in hand when its time was over`);
       process.exit(1);
-    }, PATIENCE_MS[name]).unref();
+    }, PATIENCE_MS[name] + delayMs(config)).unref();
     await starting.then((started) => started.stop()).catch((error) => log.error({ err: error }, 'stop failed'));
     log.info(`${name} stopped`);
     process.exit();

@@ -14,9 +14,20 @@
 \ir ledger/record.sql
 \ir tenancy/members.sql
 \ir auth/gate.sql
+\ir auth/idempotency.sql
 \ir auth/issue.sql
 \ir auth/keys.sql
+\ir auth/api_keys.sql
+\ir auth/exchange_api_key.sql
+\ir auth/issuers.sql
+\ir auth/refresh_tokens.sql
 \ir tenancy/directory.sql
+\ir tenancy/settings.sql
+\ir tenancy/pools.sql
+\ir ledger/follow.sql
+\ir metering/buckets.sql
+\ir metering/lease.sql
+\ir metering/own_limits.sql
 \ir tenancy/job_types.sql
 \ir ledger/dispatch.sql
 \ir app/jobs.sql
@@ -24,6 +35,7 @@
 \ir app/job_findings.sql
 \ir app/job_runs.sql
 \ir v1/tenant.sql
+\ir v1/api_keys.sql
 \ir app/submit.sql
 \ir v1/jobs.sql
 \ir tenancy/explain_checks.sql
@@ -31,3 +43,4 @@
 \ir tenancy/explain.sql
 \ir v1/explain.sql
 \ir admin/tenants.sql
+\ir admin/settings.sql

@@ -19,8 +19,13 @@ grant usage on schema tenancy to tenant_user, operator, rowhouse_worker, rowhous
 --@ schema ledger
 create schema ledger;
 comment on schema ledger is 'One append-only row for every change of tenant data, and the cursors of those who follow it.';
-grant usage on schema ledger to rowhouse_worker;
+grant usage on schema ledger to rowhouse_worker, rowhouse_edge;
 grant usage, create on schema ledger to rowhouse_dispatcher;
+
+--@ schema metering
+create schema metering;
+comment on schema metering is 'What tenants use: the token buckets that their rate limits are leased from.';
+grant usage on schema metering to rowhouse_edge, tenant_user;
 
 --@ schema app
 create schema app;

@@ -15,8 +15,12 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ]);
 
-/** What only a proxy that we trust may say. */
-const STEERING = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-rowhouse-.*|accept-profile|content-profile|x-request-id)$/;
+/** What only a proxy that we trust may say, and what is between the client and the edge: cross-origin rules are the edge's. */
+const STEERING =
+  /^(?:forwarded|x-forwarded-.*|x-real-ip|x-rowhouse-.*|accept-profile|content-profile|x-request-id|origin|access-control-.*)$/;
+
+/** What the edge says itself. PostgREST shows its answers to every origin. */
+const OWN = /^(?:server|date|access-control-.*)$/;
 
 export interface Forwarding {
   /** The only schema that the call can reach. */
@@ -26,33 +30,40 @@ export interface Forwarding {
   requestId: string;
 }
 
+/** Bodies of other requests are not forwarded. */
+export const takesBody = (method: string) => method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
+
 /** The headers that PostgREST gets: the client's, less what is not the client's to say. */
 export function requestHeaders(headers: IncomingHttpHeaders, call: Forwarding): IncomingHttpHeaders {
-  const kept = Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name) && !STEERING.test(name));
-  const forwarded: IncomingHttpHeaders = {
-    ...Object.fromEntries(kept),
-    'accept-profile': call.schema,
-    'content-profile': call.schema,
-    'x-forwarded-for': call.peerAddress,
-    'x-request-id': call.requestId,
-  };
-  // Their bodies are not forwarded; a length without a body would leave PostgREST waiting.
-  if (call.method === 'GET' || call.method === 'HEAD') delete forwarded['content-length'];
+  const forwarded: IncomingHttpHeaders = {};
+  const hasBody = takesBody(call.method);
+  for (const name in headers) {
+    if (HOP_BY_HOP.has(name) || STEERING.test(name)) continue;
+    // A length without a body would leave PostgREST waiting.
+    if (name === 'content-length' && !hasBody) continue;
+    forwarded[name] = headers[name];
+  }
+  forwarded['accept-profile'] = call.schema;
+  forwarded['content-profile'] = call.schema;
+  forwarded['x-forwarded-for'] = call.peerAddress;
+  forwarded['x-request-id'] = call.requestId;
   return forwarded;
 }
 
 /** The headers that the client gets. PostgREST's own paths become the edge's. */
-export function responseHeaders(headers: IncomingHttpHeaders, prefix: string): IncomingHttpHeaders {
-  const kept = Object.entries(headers).filter(
-    ([name]) => !HOP_BY_HOP.has(name) && name !== 'server' && name !== 'date',
-  );
-  const answer: IncomingHttpHeaders = Object.fromEntries(kept);
-  for (const name of ['location', 'content-location'] as const) {
-    const path = answer[name];
-    if (typeof path === 'string' && path.startsWith('/')) answer[name] = prefix + path;
+export function responseHeaders(headers: IncomingHttpHeaders, prefix: string): Record<string, string | string[]> {
+  const answer: Record<string, string | string[]> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (value === undefined || HOP_BY_HOP.has(name) || OWN.test(name)) continue;
+    if (name === 'location' || name === 'content-location') {
+      answer[name] = typeof value === 'string' && value.startsWith('/') ? prefix + value : value;
+    } else if (name === 'content-type' && Array.isArray(value)) {
+      // PostgREST adds a Content-Type set by a function to its own instead of replacing it.
+      answer[name] = value.at(-1) ?? 'application/json';
+    } else {
+      answer[name] = value;
+    }
   }
-  // PostgREST adds a Content-Type set by a function to its own instead of replacing it.
-  const type: unknown = answer['content-type'];
-  if (Array.isArray(type)) answer['content-type'] = type.at(-1);
   return answer;
 }

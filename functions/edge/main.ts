@@ -1,24 +1,127 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { edgeSchema } from '../config.ts';
 import { createPool } from '../database.ts';
 import { superviseProcess } from '../process.ts';
 import { createStorage } from '../storage/storage.ts';
+import { createAdmission } from './admission/admission.ts';
+import { createBrake } from './brake.ts';
+import { createCache } from './cache/cache.ts';
+import { createCallers } from './caller.ts';
+import { createFollower } from './follow/follower.ts';
+import { receiveBody } from './front-door/body.ts';
+import { createCors } from './front-door/cors.ts';
+import { createIdempotency } from './idempotency/idempotency.ts';
+import { identify } from './identify.ts';
+import { databaseBuckets } from './limits/database.ts';
+import { createRateLimiter } from './limits/limiter.ts';
+import { limitStorage } from './limits/storage.ts';
+import { createPools } from './pools/pools.ts';
 import { createServer } from './server.ts';
+import { createSettings } from './settings.ts';
+import { createHosts, resolveTenant } from './tenant-resolution.ts';
+import { createTokens } from './tokens/tokens.ts';
 
-await superviseProcess('edge', edgeSchema, async (config, log) => {
-  const { EDGE_HOST: host, EDGE_PORT: port } = config;
-  const pool = createPool(config.EDGE_DATABASE_URL, 'rowhouse-edge');
-  const server = createServer({
-    log,
-    pool,
-    storage: await createStorage(config, config.EDGE_PUBLIC_URL ?? `http://${host}:${port}`),
-    postgrestUrl: config.POSTGREST_URL,
-    uploads: { maxBytes: config.STORAGE_MAX_BYTES, urlTtlSeconds: config.STORAGE_URL_TTL_SECONDS },
-  });
-  await server.listen({ host, port });
-  return {
-    async stop() {
-      await server.close();
-      await pool.end();
-    },
-  };
-});
+/** Loaded only where there is a Redis: the client takes 8 MB. */
+async function redisSources(url: string | undefined) {
+  if (url === undefined) return [];
+  const { redisBuckets } = await import('./limits/redis.ts');
+  return [redisBuckets(url)];
+}
+
+await superviseProcess(
+  'edge',
+  edgeSchema,
+  async (config, log) => {
+    const { EDGE_HOST: host, EDGE_PORT: port } = config;
+    const pool = createPool(config.EDGE_DATABASE_URL, 'rowhouse-edge');
+    const follower = createFollower({ connectionString: config.EDGE_DATABASE_URL, log });
+    const settings = createSettings(pool, follower, config.EDGE_TENANT_DOMAIN);
+    const callers = createCallers(pool, follower);
+    const pools = await createPools({
+      log,
+      database: pool,
+      follower,
+      defaultUrl: config.POSTGREST_URL,
+      defaultConnections: config.POSTGREST_CONNECTIONS,
+      checkMs: config.POOL_CHECK_MS,
+      replicaLagMs: config.POOL_REPLICA_LAG_MS,
+    });
+    const brake = createBrake();
+    const limiter = createRateLimiter({
+      log,
+      brake,
+      sources: [...(await redisSources(config.REDIS_URL)), databaseBuckets(config.EDGE_DATABASE_URL)],
+      expensive: config.EDGE_EXPENSIVE_ROUTES,
+      address: { rate: config.EDGE_ADDRESS_RATE, burst: config.EDGE_ADDRESS_BURST },
+    });
+    const admission = createAdmission({
+      brake,
+      maxInFlight: config.EDGE_MAX_IN_FLIGHT,
+      maxQueued: config.EDGE_MAX_QUEUED,
+    });
+    const tokens = createTokens({
+      pool,
+      follower,
+      log,
+      takeAddress: limiter.takeAddress,
+      options: {
+        tokenTtlSeconds: config.EDGE_TOKEN_TTL_SECONDS,
+        refreshTtlSeconds: config.EDGE_REFRESH_TTL_SECONDS,
+        jwksCooldownMs: config.EDGE_JWKS_COOLDOWN_SECONDS * 1000,
+        allowHttp: config.EDGE_ALLOW_HTTP_ISSUERS,
+      },
+    });
+    const { exchangeApiKey } = tokens;
+    const cache = createCache({ follower, pool, log, totalBytes: config.EDGE_CACHE_BYTES });
+    const hosts = createHosts(settings, { tenantDomain: config.EDGE_TENANT_DOMAIN, publicUrl: config.EDGE_PUBLIC_URL });
+    const cors = createCors({ settings, hosts, origins: config.EDGE_CORS_ORIGINS });
+    const idempotency = createIdempotency({ pool });
+    const { server, drain } = createServer({
+      log,
+      pool,
+      storage: await createStorage(config, config.EDGE_PUBLIC_URL ?? `http://${host}:${port}`),
+      checkPools: pools.check,
+      stages: [
+        cors.stage,
+        limiter.guard,
+        identify({ callers, settings, exchangeApiKey }),
+        resolveTenant(hosts),
+        limiter.stage,
+        cache.stage,
+        receiveBody,
+        admission.stage,
+        idempotency.stage,
+      ],
+      forward: pools.forward,
+      cors,
+      timeouts: {
+        headersMs: config.EDGE_HEADERS_TIMEOUT_MS,
+        bodyMs: config.EDGE_BODY_TIMEOUT_MS,
+        idleMs: config.EDGE_IDLE_TIMEOUT_MS,
+      },
+      bodyBytes: config.EDGE_BODY_BYTES,
+      uploads: {
+        maxBytes: config.STORAGE_MAX_BYTES,
+        urlTtlSeconds: config.STORAGE_URL_TTL_SECONDS,
+        exchangeApiKey,
+        hosts,
+      },
+      tokens,
+    });
+    server.addHook('onRequest', limitStorage({ limiter, callers, settings, exchangeApiKey }));
+    await server.listen({ host, port });
+    return {
+      async stop() {
+        drain();
+        await delay(config.EDGE_DRAIN_DELAY_MS);
+        await server.close();
+        await tokens.stop();
+        await pools.stop();
+        await limiter.stop();
+        await follower.stop();
+        await pool.end();
+      },
+    };
+  },
+  (config) => config.EDGE_DRAIN_DELAY_MS,
+);

@@ -55,7 +55,15 @@ const SQLSTATES: readonly (readonly [pattern: RegExp, fault: Fault])[] = [
   [/^23503$/, { code: 'conflict', status: 409, details: 'A row that this one names is missing, or is still in use.' }],
   [/^23502$/, { code: 'request_invalid', status: 400, details: 'A required value is missing.' }],
   [/^23/, { code: 'request_invalid', status: 400, details: 'A value breaks a rule of this resource.' }],
-  [/^25006$/, { code: 'request_invalid', status: 405, details: 'This function writes.', hint: 'Call it with POST.' }],
+  [
+    /^25006$/,
+    {
+      code: 'request_invalid',
+      status: 405,
+      details: 'This writes, and the request may only read.',
+      hint: 'Call a function that writes with POST; an API key needs the scope write.',
+    },
+  ],
   // PostgREST answers 500 when a view takes no such write.
   [/^55000$/, { code: 'request_invalid', status: 405, details: 'This resource cannot be written to in this way.' }],
   [/^57014$/, { code: 'database_unavailable', details: 'The statement took too long.', hint: 'Ask for less at once.' }],
@@ -83,7 +91,7 @@ function faultByStatus(status: number): Fault {
 export function faultOf(status: number, { code, message, details, hint }: PostgrestError): Fault {
   if (typeof code !== 'string') return faultByStatus(status);
   const texts = { details: publicText(details), hint: publicText(hint) };
-  if (isErrorCode(code)) return { code, status, ...texts };
+  if (isErrorCode(code)) return { code, status, ...texts, ...(code === 'idempotency_in_flight' ? RETRY : {}) };
   if (code === 'PGRST301' || code === 'PGRST303') {
     return { code: message === 'JWT expired' ? 'token_expired' : 'token_invalid', status: 401 };
   }
@@ -93,7 +101,8 @@ export function faultOf(status: number, { code, message, details, hint }: Postgr
   if (status >= 500) return byStatus;
   const said = publicText(message);
   const text = typeof said === 'string' ? { message: said } : {};
-  if (/^[0-9A-Z]{5}$/.test(code)) return { ...byStatus, ...(SPEAKING.test(code) ? { details: text.message } : {}) };
+  if (/^[0-9A-Z]{5}$/.test(code))
+    return { ...byStatus, ...(SPEAKING.test(code) ? { details: text.message, hint: texts.hint } : {}) };
   // PostgREST's own codes, which its clients match on (PGRST116: not one row), and codes of a schema built on this one.
   return { ...byStatus, postgrest: { code, ...text }, ...texts };
 }

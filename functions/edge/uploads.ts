@@ -5,12 +5,15 @@ import { RowhouseError } from '../errors.ts';
 import { measure } from '../storage/body.ts';
 import { objectKey } from '../storage/key.ts';
 import type { Storage } from '../storage/storage.ts';
-import { bearerToken } from './bearer.ts';
+import { bearerToken, type ExchangeApiKey } from './bearer.ts';
 import { announceFile, type FileRow, markStored, readFile } from './files.ts';
+import { checkClaimedTenant, type Hosts } from './tenant-resolution.ts';
 
 export interface UploadSettings {
   maxBytes: number;
   urlTtlSeconds: number;
+  exchangeApiKey: ExchangeApiKey;
+  hosts: Hosts;
 }
 
 /** As the checks of app.files, so that a refusal names the member. */
@@ -52,10 +55,15 @@ async function checkDirectUpload(storage: Storage, key: string, file: FileRow) {
 
 /** Routes under /storage/v1 that take a bearer token: announce an upload, complete one, fetch a file. */
 export function serveUploads(server: FastifyInstance, pool: Pool, storage: Storage, settings: UploadSettings): void {
+  const bearer = async (request: FastifyRequest) => {
+    const token = await bearerToken(request, settings.exchangeApiKey);
+    await checkClaimedTenant(settings.hosts, request.headers, token);
+    return token;
+  };
   const expiry = () => new Date(Date.now() + settings.urlTtlSeconds * 1000);
 
   server.post('/storage/v1/uploads', async (request, reply) => {
-    const token = bearerToken(request);
+    const token = await bearer(request);
     const announcement = announcementSchema.parse(request.body);
     if (announcement.size > settings.maxBytes) {
       throw new RowhouseError('upload_too_large', { detail: `A file can have ${settings.maxBytes} bytes.` });
@@ -74,7 +82,7 @@ export function serveUploads(server: FastifyInstance, pool: Pool, storage: Stora
   });
 
   server.post('/storage/v1/uploads/:id/complete', async (request) => {
-    const token = bearerToken(request);
+    const token = await bearer(request);
     const id = fileId(request);
     const file = await readFile(pool, token, id);
     if (file.status === 'stored') return state(file);
@@ -93,7 +101,7 @@ export function serveUploads(server: FastifyInstance, pool: Pool, storage: Stora
   });
 
   server.get('/storage/v1/files/:id', async (request, reply) => {
-    const file = await readFile(pool, bearerToken(request), fileId(request));
+    const file = await readFile(pool, await bearer(request), fileId(request));
     if (file.status === 'pending') throw new RowhouseError('file_pending');
     const { url } = await storage.signGet({
       key: objectKey(file.tenant_id, file.id),

@@ -23,12 +23,24 @@ export interface ExplainedPolicy {
   passes: boolean | null;
 }
 
+/** What metering.own_limits() answers. */
+export interface ExplainedLimits {
+  rates: Record<string, { rate: number; burst: number }>;
+  shadow: boolean;
+  concurrency: number;
+  statement_timeout_ms: number;
+}
+
 /** What tenancy.explain_access() answers. */
 export interface Access {
   context: Record<string, string | null>;
   grants: ExplainedGrant[];
   row: { found: boolean; sentence: string } | null;
   policies: ExplainedPolicy[];
+  /** Of the caller's tenant, as the edge keeps to them; an operator has none. */
+  limits?: ExplainedLimits;
+  /** What is left of each rate. Not in the answers of the API: there, each carries a RateLimit field. */
+  left?: Record<string, number>;
   /** null: it depends on a row that was not named. */
   allowed: boolean | null;
   summary: string;
@@ -105,11 +117,17 @@ export async function explainRequest(databaseUrl: string, token: string, request
       json(request.body),
     ]);
     if (!rows[0]) throw new Error('tenancy.explain_access() answered nothing');
-    return { ...told, ...rows[0].access, request };
+    const left = role === 'tenant_user' ? await bucketsOf(client) : {};
+    return { ...told, ...rows[0].access, ...left, request };
   } finally {
     await client.query('rollback').catch(() => {});
     await client.end().catch(() => {});
   }
+}
+
+async function bucketsOf(client: pg.Client): Promise<{ left: Record<string, number> }> {
+  const { rows } = await client.query<{ left: Record<string, number> }>('select metering.own_buckets() as left');
+  return { left: rows[0]?.left ?? {} };
 }
 
 const json = (value: unknown) => (value === null ? null : JSON.stringify(value));

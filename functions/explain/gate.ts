@@ -99,12 +99,14 @@ const STEPS: readonly Step[] = [
   },
   {
     check: 'membership',
-    holds: 'the subject is a member',
-    refused: (code) => code === 'membership_required',
+    holds: 'the subject is a member, or a key that still opens the tenant',
+    refused: (code) => code === 'membership_required' || code === 'api_key_invalid',
     fails: (claims) =>
-      claims?.role === 'operator'
-        ? `${printable(claims.sub)} is not an operator: a row of auth.operators makes one`
-        : `${printable(claims?.sub)} is not a member of ${printable(claims?.tenant_id)}: ask an admin of the tenant to add them`,
+      typeof claims?.key_id === 'string'
+        ? `the API key ${printable(claims.key_id)} is revoked, expired or gone: ask an admin of the tenant for another`
+        : claims?.role === 'operator'
+          ? `${printable(claims.sub)} is not an operator: a row of auth.operators makes one`
+          : `${printable(claims?.sub)} is not a member of ${printable(claims?.tenant_id)}: ask an admin of the tenant to add them`,
   },
 ];
 

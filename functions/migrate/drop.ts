@@ -1,7 +1,8 @@
 import type { BookObject } from './book.ts';
 import { splitStatements } from './statements.ts';
 
-const CREATED = /^create (?:or replace )?(table|view|function|sequence|type|domain) ((?:"(?:[^"]|"")+"|[\w.])+)/i;
+const CREATED =
+  /^create (?:or replace |unlogged )?(table|view|function|sequence|type|domain) ((?:"(?:[^"]|"")+"|[\w.])+)/i;
 
 /** What one statement of a table's text makes that would outlive the table, as it stands after `drop`. */
 function madeBeside(statement: string, object: BookObject): string | undefined {

@@ -1,9 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { RowhouseError } from '../errors.ts';
 import type { Answer, Call, ProveTarget } from './types.ts';
 
 /** As many requests under way as the machine gains from. */
 export const CONCURRENCY = 12;
+const RETRIES = 30;
 
 export interface HttpClient {
   ask(call: Call): Promise<Answer>;
@@ -57,15 +59,17 @@ export function createClient(target: ProveTarget & { schemas: string[] }, tokens
         headers.authorization = `Bearer ${tokenOf(call.token)}`;
       try {
         const prefix = new URL(base).pathname.replace(/\/$/, '');
-        const response = await poolOf(base).request({
-          path: prefix + path,
-          method: call.method as 'GET',
-          headers,
-          body: bodyOf(call) ?? null,
-        });
-        const body = await response.body.text();
-        const flat = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
-        return { status: response.statusCode, headers: Object.fromEntries(flat), body };
+        const ask = { path: prefix + path, method: call.method as 'GET', headers, body: bodyOf(call) ?? null };
+        for (let waited = 0; ; waited++) {
+          const response = await poolOf(base).request(ask);
+          const body = await response.body.text();
+          const flat = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
+          const answer: Answer = { status: response.statusCode, headers: Object.fromEntries(flat), body };
+          const retryAfter = Number(answer.headers['retry-after']);
+          // An edge that slows its clients down has not answered yet.
+          if (answer.status !== 429 || !(retryAfter > 0) || waited === RETRIES) return answer;
+          await delay(Math.min(retryAfter, 2) * 1000);
+        }
       } catch (error) {
         throw new RowhouseError('upstream_unavailable', {
           detail: `${call.method} ${base}${path}: ${(error as Error).message}`,

@@ -12,7 +12,11 @@ export interface Children {
   stop(force?: boolean): Promise<void>;
 }
 
-const RATES: Record<string, Rate> = { postgres: ratePostgres, postgrest: ratePostgrest };
+const RATES: Record<string, Rate> = {
+  postgres: ratePostgres,
+  postgrest: ratePostgrest,
+  'postgrest-second': ratePostgrest,
+};
 
 /** @param mirror gets every log line of every child, as JSON */
 export function createChildren(state: StateDirectory, mirror: (json: string) => void): Children {

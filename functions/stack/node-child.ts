@@ -19,9 +19,15 @@ export type WorkerOptions = Pick<EdgeOptions, 'databaseUrl' | 'storageDirectory'
  */
 const WORKER_FLAGS = ['--max-semi-space-size=4'];
 
+/** As for the worker: under full load the edge holds 210 MB, not 310, and a cached answer costs no more. */
+const EDGE_FLAGS = ['--max-semi-space-size=8'];
+/** glibc keeps an arena for each thread, and in each what it has freed: another 20 MB. */
+const EDGE_MALLOC = { MALLOC_ARENA_MAX: '2' };
+
 /** The edge as a child, ready when GET /readyz answers 200. */
 export function edgeChild(options: EdgeOptions): ChildSpec {
   const environment = {
+    ...EDGE_MALLOC,
     ...storageEnvironment(options),
     EDGE_HOST: '127.0.0.1',
     EDGE_PORT: String(options.port),
@@ -29,7 +35,7 @@ export function edgeChild(options: EdgeOptions): ChildSpec {
     POSTGREST_URL: options.postgrestUrl,
   };
   return {
-    ...nodeChild('edge', [], '../edge/main.ts', environment),
+    ...nodeChild('edge', EDGE_FLAGS, '../edge/main.ts', environment),
     isReady: () => untilOk(`http://127.0.0.1:${options.port}/readyz`, { timeoutMs: 0 }),
     stopSequence: [
       ['SIGTERM', 10_000],

@@ -5,6 +5,8 @@ import { writePrivate } from './state.ts';
 import { untilOk } from './until.ts';
 
 export interface PostgrestOptions {
+  /** Default postgrest: a second one in the same stack needs another. */
+  name?: string;
   binary: string;
   /** Where the configuration file goes; it holds the password. */
   configuration: string;
@@ -15,6 +17,8 @@ export interface PostgrestOptions {
   /** PostgreSQL's socket, which is quicker than TCP. */
   socketDirectory?: string | undefined;
   poolSize?: number;
+  /** Lines of its configuration besides ours. */
+  settings?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** What is served; the first is the default. */
@@ -23,7 +27,7 @@ export const API_SCHEMAS: readonly string[] = ['v1', 'admin'];
 /** PostgREST as a child, ready when its schema cache is loaded. Keys come from the database, through auth.pre_config. */
 export function postgrestChild(options: PostgrestOptions): ChildSpec {
   return {
-    name: 'postgrest',
+    name: options.name ?? 'postgrest',
     command: [...diesWithParent('TERM'), options.binary, options.configuration],
     // A larger nursery: fewer collections per request. Two cores gain from it, one does not lose.
     env: programEnvironment({ GHCRTS: '-A64m' }),
@@ -52,6 +56,7 @@ function render(options: PostgrestOptions): string {
     'server-port': options.port,
     'admin-server-port': options.adminPort,
     'log-level': 'warn',
+    ...options.settings,
   };
   const line = ([name, value]: [string, string | number | boolean]) => `${name} = ${JSON.stringify(value)}\n`;
   return Object.entries(settings).map(line).join('');

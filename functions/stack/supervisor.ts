@@ -10,6 +10,7 @@ import { edgeChild, workerChild } from './node-child.ts';
 import { choosePorts, freePort } from './ports.ts';
 import { postgresChild, socketDirectory } from './postgres.ts';
 import { postgrestChild } from './postgrest.ts';
+import { enterSecondPool, secondPool } from './second-pool.ts';
 import { type DatabaseUrls, databaseUrls, openSecrets } from './secrets.ts';
 import { writeJson } from './state.ts';
 import { takeOver } from './takeover.ts';
@@ -25,6 +26,8 @@ export interface StackOptions {
   directory: string;
   /** Removes all data first. */
   fresh?: boolean;
+  /** Starts a second PostgREST, dedicated to the demo tenant globex. */
+  secondPool?: boolean;
   /** Gets every log line of every child, as JSON. */
   onLog?: (json: string) => void;
 }
@@ -101,15 +104,19 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       {
         title: 'PostgREST',
         async run() {
-          const child = postgrestChild({
+          const common = {
             binary: binaries.postgrest,
-            configuration: state.postgrest,
-            port: ports.postgrest,
-            adminPort: await freePort(),
             databaseUrl: urls.authenticator,
             socketDirectory: socketDirectory(postgres),
-          });
-          await running.start(child);
+          };
+          const adminPort = await freePort();
+          await running.start(
+            postgrestChild({ ...common, configuration: state.postgrest, port: ports.postgrest, adminPort }),
+          );
+          const second = options.secondPool ? await secondPool(state, common) : undefined;
+          if (second) await running.start(second.child);
+          await enterSecondPool(urls.migrator, second?.url);
+          if (second) return `PostgREST at ${info.postgrest}, and for t_globex at ${second.url}`;
           return `PostgREST at ${info.postgrest}`;
         },
       },

@@ -5,6 +5,7 @@ import type { Logger } from '../log.ts';
 import { createStorage } from '../storage/storage.ts';
 import { watchDeadLetters } from './dead-letters.ts';
 import { startDispatcher } from './dispatcher.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { createPurge } from './purge.ts';
 import { openQueue } from './queue.ts';
 import { createRunner } from './runner.ts';
@@ -38,7 +39,7 @@ async function readTierLimits(pool: Pool): Promise<Record<string, number>> {
 }
 
 /**
- * Starts a worker: follows the ledger, runs jobs, removes the bytes of deleted files.
+ * Starts a worker: follows the ledger, runs jobs, removes the bytes of deleted files and what has expired.
  * @returns stop(): lets running jobs end for a while, then hands the rest back
  */
 export async function createWorker({ config, jobs, log, suspendedSeconds = 60 }: WorkerOptions) {
@@ -57,11 +58,13 @@ export async function createWorker({ config, jobs, log, suspendedSeconds = 60 }:
   await queue.workPurges(createPurge(storage));
   const dispatcher = startDispatcher({ connectionString, queue, log });
   const deadLetters = watchDeadLetters({ pool, queue, log });
+  const housekeeping = startHousekeeping({ pool, log });
 
   return {
     async stop(): Promise<void> {
       await dispatcher.stop();
       await deadLetters.stop();
+      await housekeeping.stop();
       await queue.stop(DRAIN_MS, () => stopping.abort());
       await pool.end();
     },

@@ -25,6 +25,21 @@ comment on function auth.sign_claims(jsonb) is
 grant execute on function auth.sign_claims(jsonb) to rowhouse_owner;
 set role rowhouse_owner;
 
+--@ function auth.claims_for(text,text,interval,jsonb)
+create function auth.claims_for(subject text, role text, ttl interval, further jsonb)
+returns jsonb
+language sql
+volatile
+security invoker
+parallel unsafe
+begin atomic
+  select jsonb_strip_nulls(jsonb_build_object('iss', 'rowhouse', 'aud', 'rowhouse', 'sub', subject, 'role', role, 'scope', '',
+    'iat', issued_at, 'exp', issued_at + extract(epoch from ttl)::bigint, 'jti', gen_random_uuid()) || further)
+  from cast(extract(epoch from now()) as bigint) as issued_at;
+end;
+comment on function auth.claims_for(text, text, interval, jsonb) is 'The claims that every token has, and further ones of this token.';
+grant execute on function auth.claims_for(text, text, interval, jsonb) to rowhouse_sealer;
+
 --@ function auth.issue_token(text,text,text,interval,text)
 create function auth.issue_token(
   tenant_id text, subject text, tenant_role text, ttl interval default '1 hour', role text default 'tenant_user')
@@ -35,17 +50,14 @@ security invoker
 set search_path = ''
 parallel unsafe
 as $$
-declare
-  issued_at bigint := extract(epoch from now());
 begin
   if ttl <= '0'::interval or ttl > '31 days'::interval then
     perform request.raise_error('token_invalid', 'a token lives for more than nothing and at most 31 days');
   elsif role = 'tenant_user' and tenancy.role_rank(tenant_role) is null then
     perform request.raise_error('token_invalid', 'the tenant role is not viewer, member, admin or owner');
   end if;
-  return auth.sign_claims(jsonb_strip_nulls(jsonb_build_object(
-    'iss', 'rowhouse', 'aud', 'rowhouse', 'sub', subject, 'role', role, 'tenant_id', tenant_id, 'tenant_role', tenant_role,
-    'scope', '', 'iat', issued_at, 'exp', issued_at + extract(epoch from ttl)::bigint, 'jti', gen_random_uuid())));
+  return auth.sign_claims(auth.claims_for(subject, role, ttl,
+    jsonb_build_object('tenant_id', tenant_id, 'tenant_role', tenant_role)));
 end
 $$;
 comment on function auth.issue_token(text, text, text, interval, text) is

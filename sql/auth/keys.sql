@@ -59,3 +59,23 @@ end;
 comment on function auth.list_signing_keys() is 'The signing keys, newest first, without their secrets.';
 grant execute on function auth.list_signing_keys() to rowhouse_owner;
 set role rowhouse_owner;
+
+--@ function auth.api_keyset()
+set role rowhouse_sealer;
+create function auth.api_keyset()
+returns json
+language sql
+stable
+security definer -- only the sealer may read signing keys
+set search_path = ''
+parallel safe
+begin atomic
+  select json_build_object('keys', coalesce(json_agg(json_build_object('kty', 'oct', 'alg', 'HS256', 'kid', kid,
+    'k', auth.encode_base64url(api_secret)) order by kid), '[]'))
+  from auth.signing_keys where status <> 'retired';
+end;
+comment on function auth.api_keyset() is
+  'The JWKS (RFC 7517) of keys derived one way from the real ones: enough to tell a forged token from one that was issued, not to '
+  'make one that the gate believes.';
+grant execute on function auth.api_keyset() to rowhouse_edge;
+set role rowhouse_owner;

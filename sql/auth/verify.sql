@@ -102,7 +102,9 @@ declare
   claimed_tenant text := claims ->> 'tenant_id';
   claimed_role text := claims ->> 'role';
   tenant_status text;
+  timeout_ms integer;
   rank integer := 0;
+  reads_only text;
 begin
   if claimed_role = 'operator' then
     if claimed_tenant is not null then
@@ -111,13 +113,21 @@ begin
       perform request.raise_error('membership_required', 'the subject is not an operator');
     end if;
   elsif claimed_role in ('tenant_user', 'rowhouse_worker', 'rowhouse_edge') then
-    select status into tenant_status from tenancy.tenants where id = claimed_tenant;
+    select tenant.status, date_part('epoch', coalesce(own.statement_timeout, plan.statement_timeout)) * 1000
+    into tenant_status, timeout_ms
+    from tenancy.tenants as tenant
+    join tenancy.plans as plan on plan.tier = tenant.tier
+    left join tenancy.tenant_settings as own on own.tenant_id = tenant.id
+    where tenant.id = claimed_tenant;
     if not found then
       perform request.raise_error('tenant_unknown');
     elsif tenant_status = 'suspended' then
       perform request.raise_error('tenant_suspended', null, 'ask the operator to resume the tenant');
     end if;
-    if claimed_role = 'tenant_user' then
+    if claimed_role = 'tenant_user' and claims ? 'key_id' then
+      select admitted.rank, case when not admitted.may_write then 'r' end into rank, reads_only
+      from auth.admit_api_key(claims) as admitted;
+    elsif claimed_role = 'tenant_user' then
       -- A token can carry less than its subject's membership, never more: a downgrade takes effect on the next request.
       select least(tenancy.role_rank(role), tenancy.role_rank(claims ->> 'tenant_role')) into rank
       from tenancy.members
@@ -131,13 +141,13 @@ begin
     perform request.raise_error('token_invalid', 'the role is unknown');
   end if;
   return concat_ws(' ', coalesce(claimed_tenant, '_'), rank, claimed_role,
-    encode(convert_to(claims ->> 'sub', 'UTF8'), 'hex'), encode(convert_to(claims ->> 'jti', 'UTF8'), 'hex'));
+    encode(convert_to(claims ->> 'sub', 'UTF8'), 'hex'), encode(convert_to(claims ->> 'jti', 'UTF8'), 'hex'), timeout_ms, reads_only);
 end
 $$;
 comment on function auth.seal_for(text) is
   'What the gate writes into the protected variable: tenant, rank of the member''s role, role, and subject and token id as hex, '
-  'since the variable holds letters, digits, _ and space. Raises what auth.verify_token() raises, tenant_unknown, '
-  'tenant_suspended, membership_required.';
+  'since the variable holds letters, digits, _ and space; of tenants also the statement timeout in ms; then r where nothing may be written. Raises what auth.verify_token() raises, '
+  'tenant_unknown, tenant_suspended, membership_required, api_key_invalid.';
 set role rowhouse_owner;
 
 --@ function auth.seal_is_protected()

@@ -41,8 +41,11 @@ comment on column ledger.entries.row_id is 'The primary key without the tenant; 
 comment on column ledger.entries.address is 'From X-Forwarded-For: what the edge saw, or what a client that went past it claims.';
 select tenancy.protect('ledger.entries', partitions => 16, ledger => false);
 
--- The one index that does not lead with the tenant: the dispatcher reads a slot's tenants together, in order.
+-- This index does not lead with the tenant: the dispatcher reads a slot's tenants together, in order.
 create index entries_dispatch_idx on ledger.entries (slot, position);
+
+-- Nor does this one: what transactions have committed since a snapshot, of whichever tenant (ledger.changes_after).
+create index entries_follow_idx on ledger.entries (transaction_id);
 
 --@ policy "The ledger's functions append" on ledger.entries
 create policy "The ledger's functions append" on ledger.entries

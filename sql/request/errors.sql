@@ -15,6 +15,11 @@ create view request.error_codes (code, status, title) as values
   ('owner_required',       409, 'A tenant keeps at least one owner'),
   ('count_inexact',        400, 'Only exact counts are answered'),
   ('key_unknown',          404, 'No such signing key'),
+  ('api_key_invalid',      401, 'The API key is not valid'),
+  ('api_key_unknown',      404, 'No such API key'),
+  ('api_key_malformed',    422, 'The API key cannot be made like this'),
+  ('address_refused',      403, 'Not allowed from this address'),
+  ('scope_insufficient',   403, 'The API key''s scopes do not allow this'),
   ('file_not_found',       404, 'No such file'),
   ('file_exists',          409, 'The file is already stored'),
   ('upload_checksum',      422, 'The body does not have the announced checksum'),
@@ -22,6 +27,10 @@ create view request.error_codes (code, status, title) as values
   ('job_type_unknown',     422, 'No such job type'),
   ('job_transition',       409, 'The job cannot change to this status'),
   ('idempotency_conflict', 409, 'The idempotency key was used with another body'),
+  ('idempotency_key_invalid', 400, 'The Idempotency-Key is not valid'),
+  ('idempotency_in_flight', 409, 'A request with this Idempotency-Key is being carried out'),
+  ('idempotency_mismatch', 422, 'The Idempotency-Key was used for another request'),
+  ('idempotency_answer_lost', 409, 'The request was carried out before; its answer is not kept'),
   ('lease_lost',           409, 'Another attempt runs this job now');
 comment on view request.error_codes is 'Every error code that SQL raises. docs/errors.md explains each; a test compares both ways.';
 

@@ -77,6 +77,7 @@ begin
   if request.role() = 'tenant_user' then
     context := context || (select jsonb_build_object('membership', role) from tenancy.members
       where tenant_id = request.tenant_id() and user_id = request.subject());
+    explained := explained || jsonb_build_object('limits', metering.own_limits());
   end if;
   select c.oid into target from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace
   where nspname = schema_name and relname = path[3] and relkind in ('r', 'p', 'v', 'm', 'f');

@@ -9,18 +9,45 @@ create table tenancy.plans (
   tier text collate "C" not null,
   job_concurrency integer not null,
   description text not null,
+  read_rate integer not null,
+  read_burst integer not null,
+  write_rate integer not null,
+  write_burst integer not null,
+  expensive_rate integer not null,
+  expensive_burst integer not null,
+  request_concurrency integer not null,
+  queue_length integer not null,
+  queue_wait interval not null,
+  statement_timeout interval not null,
+  cache_bytes bigint not null,
+  pool text collate "C",
   constraint plans_pkey primary key (tier),
-  constraint plans_job_concurrency_positive check (job_concurrency > 0)
+  constraint plans_job_concurrency_positive check (job_concurrency > 0),
+  constraint plans_rates_positive check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
+  constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+  constraint plans_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
+  constraint plans_cache_bytes_not_negative check (cache_bytes >= 0)
 );
-comment on table tenancy.plans is 'What a tenant of each tier may use at once.';
+comment on table tenancy.plans is 'What a tenant of each tier may use. tenancy.tenant_settings has the exceptions.';
 comment on column tenancy.plans.job_concurrency is 'Jobs of one tenant that run at the same time.';
-grant select on tenancy.plans to rowhouse_worker, operator;
+comment on column tenancy.plans.read_rate is 'Tokens that the tenant''s bucket gains each second: GET and HEAD.';
+comment on column tenancy.plans.read_burst is 'Tokens that the bucket holds.';
+comment on column tenancy.plans.write_rate is 'As read_rate, for requests that write.';
+comment on column tenancy.plans.expensive_rate is 'As read_rate, for function calls and exact counts.';
+comment on column tenancy.plans.request_concurrency is 'Requests of one tenant that one edge has in flight at the same time.';
+comment on column tenancy.plans.queue_length is 'Requests that wait for one of those, for at most queue_wait.';
+comment on column tenancy.plans.statement_timeout is 'How long one statement of a request may run.';
+comment on column tenancy.plans.cache_bytes is 'What one edge keeps of the tenant''s answers.';
+comment on column tenancy.plans.pool is 'The pool of tenancy.pools that the tier is served from; null for the shared ones.';
+grant select on tenancy.plans to rowhouse_worker, operator, rowhouse_sealer;
 
 --@ data tenancy.plans
-insert into tenancy.plans (tier, job_concurrency, description) values
-  ('free', 1, 'One job at a time'),
-  ('standard', 2, 'Two jobs at a time'),
-  ('enterprise', 8, 'Eight jobs at a time');
+insert into tenancy.plans (tier, job_concurrency, description, read_rate, read_burst, write_rate, write_burst,
+  expensive_rate, expensive_burst, request_concurrency, queue_length, queue_wait, statement_timeout, cache_bytes)
+values
+  ('free', 1, 'One job at a time, 50 reads a second', 50, 100, 10, 20, 5, 10, 2, 16, '2 s', '5 s', 1048576),
+  ('standard', 2, 'Two jobs at a time, 500 reads a second', 500, 1000, 100, 200, 50, 100, 4, 64, '2 s', '10 s', 8388608),
+  ('enterprise', 8, 'Eight jobs at a time, 5,000 reads a second', 5000, 10000, 1000, 2000, 500, 1000, 8, 256, '2 s', '15 s', 67108864);
 
 --@ table tenancy.retired_ids
 create table tenancy.retired_ids (

@@ -51,6 +51,21 @@ describe('v1.explain_access', () => {
     expect(body.context).toMatchObject({ tenant_id: 't_acme', subject: role, tenant_role: role });
   });
 
+  test('tells the limits of the tenant', async () => {
+    await stack.migrator.query(`insert into tenancy.tenant_settings (tenant_id, read_rate) values ('t_globex', 3)`);
+    const { body } = await ask('admin', { method: 'GET', relation: 'jobs' });
+    expect(body.limits).toEqual({
+      rates: {
+        read: { rate: 500, burst: 1000 },
+        write: { rate: 100, burst: 200 },
+        expensive: { rate: 50, burst: 100 },
+      },
+      shadow: false,
+      concurrency: 4,
+      statement_timeout_ms: 10_000,
+    });
+  });
+
   test.each(['member', 'viewer'] as const)('refuses a %s', async (role) => {
     expect(await ask(role, { method: 'GET', relation: 'jobs' })).toMatchObject({
       status: 403,

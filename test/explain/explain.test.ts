@@ -46,6 +46,17 @@ async function reality(role: TenantRole, sql: string, values: unknown[]): Promis
   }
 }
 
+test('what is left of the rate limits is told, of the own tenant', async () => {
+  await stack.admin.query(
+    `insert into metering.rate_buckets values ('t_acme', 'write', -1e6, now()), ('t_globex', 'read', 3, now())`,
+  );
+  const { limits, left } = await as('viewer', 'GET', '/v1/files');
+  expect(limits?.rates).toMatchObject({ read: { rate: 500, burst: 1000 }, write: { rate: 100, burst: 200 } });
+  expect(left).toEqual({ read: 1000, write: expect.any(Number), expensive: 100 });
+  expect(left?.write).toBeLessThan(-900_000);
+  await stack.admin.query('delete from metering.rate_buckets');
+});
+
 describe('a row', () => {
   test('of the own tenant is visible, and each policy passes', async () => {
     const explained = await as('viewer', 'GET', `/v1/files?id=eq.${files.t_acme}`);

@@ -200,6 +200,94 @@ describe('key', () => {
   });
 });
 
+describe('api-key', () => {
+  const own = ['--tenant', 't_acme', '--user', 'admin', '--json'];
+  const exchanged = (key: string) =>
+    connected(stack.database.edge, async (client) => {
+      const { rows } = await client.query(`select auth.exchange_api_key($1, '127.0.0.1') as made`, [key]);
+      return admitted(rows[0].made.token);
+    });
+
+  test('creates, lists and revokes', async () => {
+    const made = JSON.parse(
+      (
+        await rowhouse(
+          'api-key',
+          'create',
+          ...own,
+          '--name',
+          'importer',
+          '--scopes',
+          'write',
+          '--network',
+          '127.0.0.0/8',
+        )
+      ).stdout,
+    );
+    expect(made).toMatchObject({
+      name: 'importer',
+      scopes: ['read', 'write'],
+      tenant_role: 'member',
+      created_by: 'admin',
+    });
+    expect(await exchanged(made.key)).toMatchObject({ subject: `key:${made.id}` });
+    const { stdout } = await rowhouse('api-key', 'list', '--tenant', 't_acme');
+    expect(stdout).toContain(`${made.id}  importer  good`);
+    expect(stdout).not.toContain(made.key.split('_').at(-1));
+    expect((await rowhouse('api-key', 'list', '--tenant', 't_globex', '--json')).stdout).toBe('[]\n');
+    expect((await rowhouse('api-key', 'revoke', made.id, ...own)).status).toBe(0);
+    await expect(exchanged(made.key)).rejects.toThrow(/api_key_invalid/);
+  });
+
+  test.each([
+    [['--user', 'member'], 'role_insufficient'],
+    [['--user', 'stranger'], 'membership_required'],
+    [['--user', 'admin', '--scopes', 'everything'], 'usage_invalid'],
+    [['--user', 'admin', '--role', 'owner'], 'api_key_malformed'],
+  ])('create refuses %j', async (args, code) => {
+    const { status, stderr } = await rowhouse(
+      'api-key',
+      'create',
+      '--tenant',
+      't_acme',
+      '--name',
+      'x',
+      '--json',
+      ...args,
+    );
+    expect([status, JSON.parse(stderr).code]).toEqual([code === 'usage_invalid' ? 2 : 1, code]);
+  });
+});
+
+describe('issuer', () => {
+  test('adds, lists, disables and enables', async () => {
+    const issuer = 'https://acme.okta.com';
+    const add = (...args: string[]) => rowhouse('issuer', 'add', ...args, '--audience', 'app', '--json');
+    expect(JSON.parse((await add(issuer, '--prefix', 'okta:')).stdout)).toEqual({
+      issuer,
+      subject_prefix: 'okta:',
+      audiences: ['app'],
+      algorithms: ['RS256', 'ES256', 'EdDSA'],
+      jwks_uri: null,
+      enabled: true,
+    });
+    const enabled = async () => JSON.parse((await rowhouse('issuer', 'list', '--json')).stdout)[0].enabled;
+    expect((await rowhouse('issuer', 'disable', issuer)).status).toBe(0);
+    expect(await enabled()).toBe(false);
+    expect((await rowhouse('issuer', 'enable', issuer)).status).toBe(0);
+    expect(await enabled()).toBe(true);
+    for (const wrong of [
+      [issuer, '--prefix', 'other:'],
+      ['https://other.example', '--prefix', 'okta:'],
+      ['https://other.example', '--prefix', 'key:'],
+      ['https://other.example', '--prefix', 'a:b:'],
+      ['other.example', '--prefix', 'other:'],
+    ]) {
+      expect(JSON.parse((await add(...wrong)).stderr).code, String(wrong)).toBe('usage_invalid');
+    }
+  });
+});
+
 describe('migrate', () => {
   test('goes up, tells the status, and goes down, on the database that is named', async () => {
     const database = await createBlankDatabase();

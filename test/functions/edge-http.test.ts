@@ -142,7 +142,8 @@ test('answers 503 while PostgREST is away', async () => {
   expect((await http(`${stack.edge}/readyz`)).status).toBe(200);
   process.kill(stack.pid('postgrest'), 'SIGKILL');
   await expect.poll(async () => (await http(`${stack.edge}/readyz`)).status).toBe(503);
-  const away = await through('/v1/files');
+  // What is cached is answered still.
+  const away = await through('/v1/files?select=id&limit=7');
   expect([away.status, away.body.code, away.headers.get('retry-after')]).toEqual([503, 'upstream_unavailable', '1']);
   expect((await http(`${stack.edge}/healthz`)).status).toBe(200);
   await stack.restart('postgrest');

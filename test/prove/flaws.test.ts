@@ -157,8 +157,8 @@ const gateFlaws: [name: string, routine: string, from: string, to: string, at: R
   [
     'does not look at X-Tenant-Id',
     'auth.pre_request()',
-    `'x-tenant-id' is distinct from null`,
-    `'x-tenant-id' is distinct from headers ->> 'x-tenant-id'`,
+    `'x-tenant-id' is distinct from split_part`,
+    `'x-tenant-id' is distinct from headers ->> 'x-tenant-id' and '' <> split_part`,
     /header · direct · X-Tenant-Id/,
   ],
 ];

@@ -240,9 +240,10 @@ test('every table with a tenant_id is closed, and passes the checks that protect
     where attname = 'tenant_id' and relkind in ('r', 'p') and relnamespace::regnamespace::text in ('app', 'tenancy', 'ledger', 'auth')`);
   expect(rows.length).toBeGreaterThan(100);
   expect(rows.filter((row) => !row.closed)).toEqual([]);
-  for (const { name } of rows.filter((row) => !row.partition)) {
+  // The hosts of the directory are looked up before any tenant is known: see sql/tenancy/settings.sql.
+  for (const { name } of rows.filter((row) => !row.partition && row.name !== 'tenancy.domains')) {
     await stack.migrator.query('select tenancy.check_tenant_column($1)', [name]);
-    // The dispatcher's index of the ledger is the one exception: see sql/ledger/entries.sql.
+    // The indexes of those who follow the ledger are the one exception: see sql/ledger/entries.sql.
     if (name !== 'ledger.entries') await stack.migrator.query('select tenancy.check_keys($1)', [name]);
   }
 });

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { RowhouseError } from '../../errors.ts';
-import { type Explanation, explainRequest } from '../../explain/explain.ts';
+import { type ExplainedLimits, type Explanation, explainRequest } from '../../explain/explain.ts';
 import { printable } from '../../explain/gate.ts';
 import { parseRequest } from '../../explain/request.ts';
 import { atDatabase, type DatabaseOptions } from '../database.ts';
@@ -77,7 +77,18 @@ function tell({ request, claims, claims_verified, gate, context, ...access }: Ex
     if (policy.using) lines.push(dim(`    using ${policy.using}: ${outcome(policy.using_passes)}`));
     if (policy.check) lines.push(dim(`    with check ${policy.check}: ${outcome(policy.check_passes)}`));
   }
+  if (access.limits) lines.push(bold('Limits'), ...limitLines(access.limits, access.left).map((line) => `  ${line}`));
   return lines.join('\n');
+}
+
+function limitLines(limits: ExplainedLimits, left: Record<string, number> = {}): string[] {
+  const { rates, shadow, concurrency, statement_timeout_ms } = limits;
+  return [
+    ...Object.entries(rates).map(
+      ([kind, { rate, burst }]) => `${kind}: ${left[kind] ?? '?'} of ${burst} left, ${rate} a second`,
+    ),
+    `${concurrency} requests at once, ${statement_timeout_ms / 1000} s for a statement${shadow ? '; counted, not enforced' : ''}`,
+  ];
 }
 
 const outcome = (passes: boolean | null | undefined) => (passes == null ? 'depends' : passes ? 'passes' : 'fails');

@@ -7,9 +7,12 @@ import { openStack, type Stack, type StackInfo } from '../../stack/supervisor.ts
 
 interface StartOptions {
   fresh?: boolean;
+  secondPool?: boolean;
   stateDir: string;
   json?: boolean;
 }
+
+const BELOW_WARNING = /^\{"level":[123]0,/;
 
 /** Exit code of a shell command that Ctrl-C ended: the stack was not ready, or was killed. */
 const INTERRUPTED = 130;
@@ -19,6 +22,7 @@ export function startCommand(): Command {
   return new Command('start')
     .description('start PostgreSQL, PostgREST, edge and worker, and keep them running until Ctrl-C')
     .option('--fresh', 'remove all data of this directory first')
+    .option('--second-pool', 'start a second PostgREST, dedicated to the demo tenant t_globex')
     .option('--state-dir <dir>', 'where data, logs and secrets are kept', '.rowhouse')
     .option('--json', 'print stack.json as the last line when ready')
     .action(start);
@@ -29,6 +33,7 @@ async function start(options: StartOptions): Promise<void> {
   const stack = await openStack({
     directory: options.stateDir,
     fresh: options.fresh ?? false,
+    secondPool: options.secondPool ?? false,
     onLog: terminal.write,
   });
   const stopped = stopOnSignal(stack, terminal.silence);
@@ -118,7 +123,8 @@ function problemsTo(fileDescriptor: number) {
   let silent = false;
   return {
     write(json: string) {
-      if (silent) return;
+      // The printer would parse each line before it leaves out those below its level.
+      if (silent || BELOW_WARNING.test(json)) return;
       if (waiting) waiting.push(json);
       else printer.write(json);
     },

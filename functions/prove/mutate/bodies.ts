@@ -26,6 +26,8 @@ const MACHINERY = /^(?:auth|request|tenancy|ledger|admin)\./;
 const FROM = new Set(['from', 'update', 'into']);
 const BOUND = 'the policy of that table binds the role that the function runs with to the sealed tenant as well';
 
+const OF_A_TRANSACTION = 'each transaction begins with the default of transaction_read_only, whatever was set before';
+
 const brief = (text: string) => text.replaceAll(/\s+/g, ' ').slice(0, 110);
 
 /** Whether a statement that begins here raises, or calls what may. */
@@ -75,7 +77,8 @@ function* statementEdits(tokens: readonly Token[], one: FunctionInfo, raisers: R
     }
     if (token.text === 'set_config' && tokens[at + 1]?.text === '(') {
       const local = upTo(tokens, at + 2, new Set([')'])).findLast(({ text: word }) => word === 'true');
-      if (local) yield { how: 'the setting outlives its transaction', span: local, by: 'false' };
+      const reason = tokens[at + 2]?.text === "'transaction_read_only'" ? OF_A_TRANSACTION : undefined;
+      if (local) yield { how: 'the setting outlives its transaction', span: local, by: 'false', reason };
     }
     if ((token.text !== 'if' && token.text !== 'elsif') || tokens[at - 1]?.text === 'end') continue;
     const condition = upTo(tokens, at + 1, THEN);

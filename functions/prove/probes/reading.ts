@@ -43,7 +43,13 @@ export function readingProbe(lab: Lab, relation: Relation, role: Role, door: Doo
         ? values
         : undefined
       : (reading.shows ?? undefined);
-  const control: Control = { call: call(rightfulToken(relation, role)), ...(shows ? { shows } : {}) };
+  const rightfulAsker = rightfulToken(relation, role);
+  const control: Control = {
+    call: call(rightfulAsker),
+    ...(shows ? { shows } : {}),
+    // Some rows are for the higher roles of their tenant alone.
+    ...(rightfulAsker.startsWith('B_') && rightfulAsker !== 'B_owner' ? { fallback: call('B_owner') } : {}),
+  };
   const attack = call(reading.attackToken ?? attackerToken(role));
   if (reading.attackHeaders) attack.headers = { ...headers, ...reading.attackHeaders };
   // The operator has a right to the directory: what is proved is that it says no more than that.

@@ -27,6 +27,18 @@ const BY_MEMBERS: Readonly<Record<string, Writable>> = {
   'v1.tenant': { update: ['name'], impossible: ['insert', 'delete'] },
 };
 
+/** What services reach through functions alone. */
+const OF_FUNCTIONS: Readonly<Record<string, Writable>> = Object.fromEntries(
+  [
+    'tenancy.tenant_settings',
+    'tenancy.domains',
+    'tenancy.pools',
+    'metering.edges',
+    'metering.rate_buckets',
+    'auth.idempotency_keys',
+  ].map((table) => [table, { select: false }]),
+);
+
 /** The same of the services, in the tables themselves, and what they read. */
 const BY_SERVICES: Readonly<Record<string, Readonly<Record<string, Writable>>>> = {
   rowhouse_worker: {
@@ -47,6 +59,7 @@ const BY_SERVICES: Readonly<Record<string, Readonly<Record<string, Writable>>>> 
     'tenancy.job_types': { select: true, insert: ['type', 'description'], update: ['description', 'registered_at'] },
     'tenancy.members': { select: false },
     'ledger.entries': { select: false },
+    ...OF_FUNCTIONS,
   },
   rowhouse_edge: {
     'app.files': { select: true, update: ['size', 'sha256', 'status', 'stored_at'] },
@@ -54,6 +67,7 @@ const BY_SERVICES: Readonly<Record<string, Readonly<Record<string, Writable>>>> 
     'app.job_findings': { select: false },
     'tenancy.members': { select: false },
     'ledger.entries': { select: false },
+    ...OF_FUNCTIONS,
   },
 };
 

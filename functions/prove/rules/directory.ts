@@ -15,6 +15,7 @@ const OPERATORS = [
   ],
   ['admin.suspend_tenant(text)', 'select admin.suspend_tenant($1)'],
   ['admin.resume_tenant(text)', 'select admin.resume_tenant($1)'],
+  ['admin.set_tenant_settings(text,jsonb)', `select admin.set_tenant_settings($1, '{}')`],
   ['tenancy.directory()', 'select from tenancy.directory()'],
 ] as const;
 

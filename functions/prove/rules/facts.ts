@@ -2,7 +2,7 @@ import { type Client, type Pool, transaction } from '../../database.ts';
 import { unforced } from '../fill/fill.ts';
 import { uuid } from '../random.ts';
 import type { World } from '../world.ts';
-import { ruleTokens } from './tokens.ts';
+import { KEY_ID, ruleTokens } from './tokens.ts';
 import type { RuleFacts } from './types.ts';
 
 const TABLES = ['app.jobs', 'app.job_findings', 'app.files'].map((name) => ({ name, forced: true }));
@@ -33,15 +33,26 @@ async function writeRows(client: Client, { A }: World['tenants'], rows: RuleFact
   await triggers('enable');
 }
 
+/** An API key of A's that reads. Its token is made beside the others: what it was sent as is nobody's. */
+async function writeKey(client: Client, { A }: World['tenants']): Promise<void> {
+  await client.query('set local role rowhouse_sealer');
+  await client.query(
+    `insert into auth.api_keys (tenant_id, id, name, scopes, tenant_role, created_by)
+     values ($1, $2, 'prove', '{read}', 'admin', 'prove')`,
+    [A, KEY_ID],
+  );
+}
+
 /** Makes what the rules lean on. Nothing is written where the reference tables are not there. */
 export async function ruleFacts(pool: Pool, world: World): Promise<RuleFacts> {
   const id = (name: string) => uuid(world.seed, world.run, 'rules', name);
   const rows = { queued: id('queued'), running: id('running'), pending: id('pending'), stored: id('stored') };
-  const { rows: found } = await pool.query<{ known: boolean; protected: boolean }>(
-    `select to_regclass('app.jobs') is not null and to_regclass('app.files') is not null as known, auth.seal_is_protected() as protected`,
+  const { rows: found } = await pool.query<{ known: boolean; keys: boolean; protected: boolean }>(
+    `select to_regclass('auth.api_keys') is not null as keys, to_regclass('app.jobs') is not null and to_regclass('app.files') is not null as known, auth.seal_is_protected() as protected`,
   );
-  const [{ known, protected: isProtected } = { known: false, protected: true }] = found;
+  const [{ known, keys, protected: isProtected } = { known: false, keys: false, protected: true }] = found;
   const tokens = await ruleTokens(pool, world);
   if (known) await transaction(pool, (client) => writeRows(client, world.tenants, rows));
+  if (keys) await transaction(pool, (client) => writeKey(client, world.tenants));
   return { world, tokens, protected: isProtected, rows };
 }

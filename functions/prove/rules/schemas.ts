@@ -1,15 +1,27 @@
 import type { Login, Rule } from './types.ts';
 
-const OURS = ['request', 'auth', 'tenancy', 'ledger', 'app', 'v1', 'admin', 'pgboss', 'extensions', 'public'];
+const OURS = [
+  'request',
+  'auth',
+  'tenancy',
+  'ledger',
+  'metering',
+  'app',
+  'v1',
+  'admin',
+  'pgboss',
+  'extensions',
+  'public',
+];
 
 /** Whose session, which role in it, and the schemas that are open to it. What stands in the others it cannot even name. */
 const OPEN: readonly [login: Login, role: string, schemas: readonly string[]][] = [
   ['authenticator', 'authenticator', ['auth']],
   ['authenticator', 'anon', ['auth']],
-  ['authenticator', 'tenant_user', ['request', 'auth', 'tenancy', 'app', 'v1']],
+  ['authenticator', 'tenant_user', ['request', 'auth', 'tenancy', 'metering', 'app', 'v1']],
   ['authenticator', 'operator', ['request', 'auth', 'tenancy', 'admin']],
   ['rowhouse_worker', 'rowhouse_worker', ['request', 'auth', 'tenancy', 'ledger', 'app', 'pgboss']],
-  ['rowhouse_edge', 'rowhouse_edge', ['request', 'auth', 'tenancy', 'app', 'v1']],
+  ['rowhouse_edge', 'rowhouse_edge', ['request', 'auth', 'tenancy', 'ledger', 'metering', 'app', 'v1']],
 ];
 
 /** Two keys to a door: a grant on a relation opens nothing in a schema that is closed. */

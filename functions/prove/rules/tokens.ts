@@ -5,6 +5,10 @@ import type { World } from '../world.ts';
 import type { Rule } from './types.ts';
 import { type Claims, WRONG } from './wrong-tokens.ts';
 
+/** The id of A's API key that reads and does not write, and the name of its token. */
+export const KEY_ID = 'f00d'.repeat(4);
+export const KEY_THAT_READS = "A's key that reads";
+
 /** Makes every wrong token, and those that other rules ask for. */
 export async function ruleTokens(pool: Pool, world: World): Promise<Map<string, string>> {
   const now = Math.floor(Date.now() / 1000);
@@ -23,6 +27,7 @@ export async function ruleTokens(pool: Pool, world: World): Promise<Map<string, 
   const signed: [title: string, claims: Claims][] = [
     ['an owner as viewer', { ...base, tenant_role: 'viewer' }],
     ['a member of A in B', { ...base, tenant_id: world.tenants.B }],
+    [KEY_THAT_READS, { ...base, sub: `key:${KEY_ID}`, key_id: KEY_ID, scope: 'read' }],
     ...WRONG.flatMap(({ title, claims, longSubject }): [string, Claims][] =>
       claims || longSubject ? [[title, { ...base, ...(longSubject ? { sub: 'x'.repeat(4000) } : claims) }]] : [],
     ),

@@ -1,7 +1,8 @@
+import { EDGE_VALUES } from './edge-values.ts';
 import type { Acting, Rule, RuleFacts } from './types.ts';
 
 /** What a table takes no row of: the constraint, or the SQLSTATE alone where several may be first, and a statement that breaks it. */
-type Refusals = readonly [told: string, sql: (facts: RuleFacts) => string][];
+export type Refusals = readonly [told: string, sql: (facts: RuleFacts) => string][];
 
 const A = ({ world }: RuleFacts) => world.tenants.A;
 const NOBODYS = '00000000-0000-4000-8000-000000000000';
@@ -34,6 +35,7 @@ const plain = (sql: string) => () => sql;
 
 /** By table. What a constraint forbids is written here once more, so that its going is noticed. */
 const REFUSED: Readonly<Record<string, Refusals>> = {
+  ...EDGE_VALUES,
   'auth.operators': [
     ['23505 operators_pkey', plain('insert into auth.operators (subject) select subject from auth.operators limit 1')],
     ['23514 operators_subject_length', plain(`insert into auth.operators (subject) values ('')`)],
@@ -59,6 +61,7 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
   'tenancy.plans': [
     ['23505 plans_pkey', plain('insert into tenancy.plans select * from tenancy.plans limit 1')],
     ['23514 plans_job_concurrency_positive', plain('update tenancy.plans set job_concurrency = 0')],
+    ...EDGE_VALUES['tenancy.plans'],
   ],
   'tenancy.retired_ids': [
     ['23505 retired_ids_pkey', plain(`insert into tenancy.retired_ids (id) values ('t_prove_gone'), ('t_prove_gone')`)],
@@ -139,7 +142,7 @@ export const knownValues: ReadonlySet<string> = new Set([...Object.keys(REFUSED)
 /** The owner is under row-level security as well, which would answer first. Taken back with everything else. */
 async function openTo({ ok }: Acting, table: string): Promise<void> {
   if (table === 'auth.signing_keys') await ok('set local role rowhouse_sealer');
-  if (!table.startsWith('app.')) return;
+  if (!table.startsWith('app.') && table !== 'auth.idempotency_keys') return;
   await ok(`set local lock_timeout = '5s'`);
   await ok(`alter table ${table} no force row level security`);
 }

@@ -1,0 +1,79 @@
+import { Readable } from 'node:stream';
+import type { Pool } from '../../database.ts';
+import type { Answer, Stage } from '../pipeline.ts';
+import { createAnswers } from './answers.ts';
+import { fingerprint } from './fingerprint.ts';
+
+/** Also a check in sql/auth/idempotency.sql. */
+const KEPT_BYTES = 256 * 1024;
+const ERROR_BYTES = 16 * 1024;
+
+const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+
+/** The whole of a body that is not larger than `limit`; of a larger one nothing, and the same body to send on. */
+async function bounded(body: Answer['body'], limit: number): Promise<{ whole?: Buffer; body: Answer['body'] }> {
+  if (Buffer.isBuffer(body)) return body.length > limit ? { body } : { whole: body, body };
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const rest = body[Symbol.asyncIterator]();
+  for (;;) {
+    const { value, done } = await rest.next();
+    if (done) {
+      const whole = Buffer.concat(chunks);
+      return { whole, body: whole };
+    }
+    chunks.push(value);
+    size += value.length;
+    if (size > limit) break;
+  }
+  async function* again() {
+    yield* chunks;
+    yield* { [Symbol.asyncIterator]: () => rest };
+  }
+  return { body: Readable.from(again(), { objectMode: false }) };
+}
+
+/** Whether the gate found that this request was committed before. */
+function isRepeated(body: Buffer | undefined): boolean {
+  try {
+    return (JSON.parse(String(body)) as { code?: unknown }).code === 'idempotency_answer_lost';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Repeats the first answer to a request with the same Idempotency-Key (draft-ietf-httpapi-idempotency-key-header).
+ * Whether the request was carried out is decided by the gate, in the request's own transaction (auth.claim_key()); here the
+ * answer is stored before it goes out, and looked up when the gate says that there was one.
+ */
+export function createIdempotency({ pool }: { pool: Pool }): { stage: Stage } {
+  const answers = createAnswers(pool);
+
+  const stage: Stage = async (exchange, next) => {
+    const { headers, method, caller, request } = exchange;
+    const key = headers['idempotency-key'];
+    if (typeof key !== 'string' || !caller || !WRITES.has(method)) return next();
+
+    const hash = fingerprint(exchange, await exchange.body());
+    const claim = { token: caller.token, key, hash };
+    exchange.forward['x-rowhouse-request-hash'] = hash;
+    const answer = await next();
+
+    if (answer.status === 409) {
+      const { whole, body } = await bounded(answer.body, ERROR_BYTES);
+      const first = isRepeated(whole) ? await answers.find(claim) : undefined;
+      if (!first) return { ...answer, body };
+      exchange.replyHeaders['idempotency-replayed'] = 'true';
+      return first;
+    }
+    if (answer.status >= 300) return answer;
+    const { whole, body } = await bounded(answer.body, KEPT_BYTES);
+    // The request was committed: its answer goes out whether it can be stored or not.
+    await answers.keep(claim, answer, whole).catch((error: Error) => {
+      request.log.error({ error: error.message }, 'an answer could not be stored under its Idempotency-Key');
+    });
+    return { ...answer, body };
+  };
+  return { stage };
+}

@@ -1,0 +1,159 @@
+import { RowhouseError } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import type { Brake } from '../brake.ts';
+import type { Stage } from '../pipeline.ts';
+import type { TenantSettings } from '../settings.ts';
+import { type AddressLimit, createAddresses } from './addresses.ts';
+import type { Bucket } from './bucket.ts';
+import { createBuckets } from './buckets.ts';
+import { limitField, secondsToMore } from './fields.ts';
+import { type Kind, kindOf } from './kind.ts';
+import { createLeases } from './leases.ts';
+import { createShadow } from './shadow.ts';
+import type { BucketSource } from './source.ts';
+import { weigh } from './weigh.ts';
+
+export interface RateLimiterParts {
+  log: Logger;
+  brake: Brake;
+  /** Where buckets are shared, in the order of preference. */
+  sources: readonly BucketSource[];
+  /** Resources whose requests are expensive: EDGE_EXPENSIVE_ROUTES. */
+  expensive: ReadonlySet<string>;
+  /** For requests without a token. */
+  address: AddressLimit;
+}
+
+/** Since the start of this edge. */
+export interface RateCounts {
+  allowed: number;
+  limited: number;
+  /** Would have been limited, in shadow mode. */
+  shadowed: number;
+  /** Of all these, decided while no source answered. */
+  estimated: number;
+  /** Refused without a token. */
+  addressLimited: number;
+}
+
+export interface RateLimiter {
+  stage: Stage;
+  /** Outside of whatever looks at credentials: those that are no good take from the address's bucket. */
+  guard: Stage;
+  /**
+   * Takes one unit of the tenant's bucket, and says in `replyHeaders` what is left. Nothing to wait for where it returns nothing.
+   * @throws RowhouseError rate_limited
+   */
+  take(settings: TenantSettings, kind: Kind, replyHeaders: Record<string, string>): Promise<void> | undefined;
+  /**
+   * Takes one unit of the address's bucket: for requests without a token, and before a credential is looked up in the database.
+   * @throws RowhouseError rate_limited
+   */
+  takeAddress(address: string, replyHeaders: Record<string, string>): Promise<void> | undefined;
+  counts: Readonly<RateCounts>;
+  stop(): Promise<void>;
+}
+
+function refusal({ kind, rate, burst }: Bucket, units: number): RowhouseError {
+  return new RowhouseError('rate_limited', {
+    detail: `${kind}: ${rate} requests a second, at most ${burst} at once.`,
+    hint: 'Wait as long as Retry-After says; the RateLimit field tells what is left.',
+    headers: { 'Retry-After': String(secondsToMore(units, rate)) },
+  });
+}
+
+/** Token buckets by tenant and kind of request, leased from a source that all edges share. */
+export function createRateLimiter({ log, brake, sources, expensive, address }: RateLimiterParts): RateLimiter {
+  const leases = createLeases(sources, log);
+  const buckets = createBuckets(leases);
+  const addresses = createAddresses(address);
+  const shadow = createShadow(log);
+  const counts: RateCounts = { allowed: 0, limited: 0, shadowed: 0, estimated: 0, addressLimited: 0 };
+
+  /** @throws RowhouseError rate_limited, at once or, where the tenant goes on asking, later */
+  function conclude(
+    bucket: Bucket,
+    shadowed: boolean,
+    replyHeaders: Record<string, string>,
+    allowed: boolean,
+  ): Promise<void> | undefined {
+    // Refused means that there is none, whatever came back to the bucket since.
+    const units = allowed ? buckets.left(bucket) : Math.min(buckets.left(bucket), 0);
+    replyHeaders['ratelimit-policy'] = shadowed ? `${bucket.policy};rowhouse-shadow` : bucket.policy;
+    replyHeaders.ratelimit = limitField(bucket.kind, units, bucket.rate);
+    if (leases.alone()) counts.estimated++;
+    if (allowed) {
+      counts.allowed++;
+      return undefined;
+    }
+    if (shadowed) {
+      counts.shadowed++;
+      shadow.note(bucket.tenantId, bucket.kind);
+      return undefined;
+    }
+    counts.limited++;
+    return refuse(bucket.tenantId, refusal(bucket, units));
+  }
+
+  function refuse(key: string, error: RowhouseError): Promise<never> {
+    const held = brake.hold(key);
+    if (!held) throw error;
+    return held.then(() => {
+      throw error;
+    });
+  }
+
+  function takeFrom(
+    bucket: Bucket,
+    shadowed: boolean,
+    replyHeaders: Record<string, string>,
+  ): Promise<void> | undefined {
+    const allowed = buckets.take(bucket);
+    if (typeof allowed === 'boolean') return conclude(bucket, shadowed, replyHeaders, allowed);
+    return allowed.then((later) => conclude(bucket, shadowed, replyHeaders, later));
+  }
+
+  const takeAddress: RateLimiter['takeAddress'] = (from, replyHeaders) => {
+    const error = addresses.take(from, replyHeaders);
+    if (!error) return undefined;
+    counts.addressLimited++;
+    return refuse(from, error);
+  };
+
+  return {
+    counts,
+    takeAddress,
+    take: (settings, kind, replyHeaders) => takeFrom(buckets.of(settings, kind), settings.shadow, replyHeaders),
+    async stage(exchange, next) {
+      const { caller, settings, replyHeaders } = exchange;
+      if (!settings) {
+        // An operator has no tenant, and no limit.
+        if (!caller) await takeAddress(exchange.request.ip, replyHeaders);
+        return next();
+      }
+      const bucket = buckets.of(settings, kindOf(exchange.method, exchange.path, exchange.headers, expensive));
+      const taken = takeFrom(bucket, settings.shadow, replyHeaders);
+      if (taken) await taken;
+      if (!settings.weighted) return next();
+      const started = performance.now();
+      const answer = await next();
+      const ms = performance.now() - started - (exchange.queuedMs ?? 0);
+      return weigh(answer, ms, (units) => buckets.charge(bucket, units));
+    },
+    async guard(exchange, next) {
+      try {
+        return await next();
+      } catch (error) {
+        const refused = error instanceof RowhouseError && error.status === 401 && !exchange.caller;
+        if (refused) await takeAddress(exchange.request.ip, exchange.replyHeaders);
+        throw error;
+      }
+    },
+    async stop() {
+      shadow.stop();
+      buckets.stop();
+      await leases.stop();
+      await Promise.all(sources.map((source) => source.close()));
+    },
+  };
+}

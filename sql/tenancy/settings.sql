@@ -1,0 +1,119 @@
+--@ table tenancy.tenant_settings
+create table tenancy.tenant_settings (
+  tenant_id tenancy.tenant_id not null,
+  read_rate integer,
+  read_burst integer,
+  write_rate integer,
+  write_burst integer,
+  expensive_rate integer,
+  expensive_burst integer,
+  rate_shadow boolean not null default false,
+  rate_weighted boolean not null default false,
+  request_concurrency integer,
+  queue_length integer,
+  queue_wait interval,
+  statement_timeout interval,
+  cache_bytes bigint,
+  cache_enabled boolean not null default true,
+  uncached_relations text[] not null default '{}',
+  cors_origins text[] not null default '{}',
+  pool text collate "C",
+  updated_at timestamptz not null default now(),
+  constraint tenant_settings_pkey primary key (tenant_id),
+  constraint tenant_settings_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade,
+  constraint tenant_settings_rates_positive
+    check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
+  constraint tenant_settings_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+  constraint tenant_settings_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
+  constraint tenant_settings_cache_bytes_not_negative check (cache_bytes >= 0),
+  constraint tenant_settings_cors_origins_form check (
+    array_to_string(cors_origins, ' ', '?') ~ '^(https?://[A-Za-z0-9.:-]+( https?://[A-Za-z0-9.:-]+)*)?$')
+) partition by hash (tenant_id);
+comment on table tenancy.tenant_settings is 'Where one tenant differs from its plan. Null: as the plan says.';
+comment on column tenancy.tenant_settings.rate_shadow is 'Limits are counted and logged, and let everything through.';
+comment on column tenancy.tenant_settings.rate_weighted is 'A large answer costs more than one token.';
+comment on column tenancy.tenant_settings.uncached_relations is 'Relations of v1 whose rows edges do not keep.';
+comment on column tenancy.tenant_settings.cors_origins is 'Origins whose pages may call the API for this tenant.';
+-- One partition, as tenancy.members: the gate looks here on every request.
+select tenancy.protect('tenancy.tenant_settings', partitions => 1);
+grant select on tenancy.tenant_settings to rowhouse_sealer;
+
+--@ policy "The directory functions keep settings" on tenancy.tenant_settings
+create policy "The directory functions keep settings" on tenancy.tenant_settings
+  for all to rowhouse_owner using (true) with check (true);
+
+--@ policy "The gate looks up any tenant's settings" on tenancy.tenant_settings
+create policy "The gate looks up any tenant's settings" on tenancy.tenant_settings
+  for select to rowhouse_sealer using (true);
+
+--@ table tenancy.domains
+create table tenancy.domains (
+  host text collate "C" not null,
+  tenant_id tenancy.tenant_id not null,
+  created_at timestamptz not null default now(),
+  constraint domains_pkey primary key (host),
+  constraint domains_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade,
+  constraint domains_host_form check (
+    host ~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' and length(host) <= 253)
+);
+create index domains_tenant_idx on tenancy.domains (tenant_id);
+comment on table tenancy.domains is 'Hosts of a tenant''s own: a request that comes by one has to have that tenant''s token.';
+alter table tenancy.domains enable row level security;
+alter table tenancy.domains force row level security;
+
+--@ policy "The directory functions keep domains" on tenancy.domains
+create policy "The directory functions keep domains" on tenancy.domains
+  for all to rowhouse_owner using (true) with check (true);
+
+--@ function tenancy.settings_of(text)
+create function tenancy.settings_of(tenant_id text)
+returns jsonb
+language sql
+stable
+security definer -- the edge holds no grant on the directory
+set search_path = ''
+parallel safe
+begin atomic
+  select jsonb_build_object(
+    'tenantId', t.id, 'slug', t.slug, 'status', t.status, 'tier', t.tier,
+    'limits', jsonb_build_object(
+      'read', jsonb_build_object('rate', coalesce(s.read_rate, p.read_rate), 'burst', coalesce(s.read_burst, p.read_burst)),
+      'write', jsonb_build_object('rate', coalesce(s.write_rate, p.write_rate), 'burst', coalesce(s.write_burst, p.write_burst)),
+      'expensive', jsonb_build_object(
+        'rate', coalesce(s.expensive_rate, p.expensive_rate), 'burst', coalesce(s.expensive_burst, p.expensive_burst))),
+    'shadow', coalesce(s.rate_shadow, false),
+    'weighted', coalesce(s.rate_weighted, false),
+    'concurrency', coalesce(s.request_concurrency, p.request_concurrency),
+    'queue', coalesce(s.queue_length, p.queue_length),
+    'queueMs', extract(epoch from coalesce(s.queue_wait, p.queue_wait)) * 1000,
+    'statementTimeoutMs', extract(epoch from coalesce(s.statement_timeout, p.statement_timeout)) * 1000,
+    'cacheBytes', coalesce(s.cache_bytes, p.cache_bytes),
+    'cacheEnabled', coalesce(s.cache_enabled, true),
+    'uncachedTables', to_jsonb(coalesce(s.uncached_relations, '{}')),
+    'corsOrigins', to_jsonb(coalesce(s.cors_origins, '{}')),
+    'pool', coalesce(s.pool, p.pool))
+  from tenancy.tenants as t
+  join tenancy.plans as p on p.tier = t.tier
+  left join tenancy.tenant_settings as s on s.tenant_id = t.id
+  where t.id = settings_of.tenant_id;
+end;
+comment on function tenancy.settings_of(text) is
+  'What an edge has to know of a tenant: its plan with the tenant''s own settings over it. Null where there is no such tenant.';
+grant execute on function tenancy.settings_of(text) to rowhouse_edge;
+
+--@ function tenancy.tenant_of_host(text,text)
+create function tenancy.tenant_of_host(asked_host text, label text)
+returns text
+language sql
+stable
+security definer -- the edge holds no grant on the directory
+set search_path = ''
+parallel safe
+begin atomic
+  select coalesce(
+    (select tenant_id from tenancy.domains where host = asked_host),
+    (select id from tenancy.tenants where slug = label));
+end;
+comment on function tenancy.tenant_of_host(text, text) is
+  'The tenant whose own domain a host is, or whose slug its first label is; null for neither. label: null outside the tenants'' domain.';
+grant execute on function tenancy.tenant_of_host(text, text) to rowhouse_edge;
