@@ -7,8 +7,13 @@ export type Client = pg.PoolClient;
 /** Roles that a session may take after its context is sealed. */
 export type SessionRole = 'tenant_user' | 'operator' | 'rowhouse_worker' | 'rowhouse_edge';
 
-export function createPool(connectionString: string, applicationName: string, max = 8): Pool {
-  const pool = new pg.Pool({ connectionString, application_name: applicationName, max, connectionTimeoutMillis: 5000 });
+export function createPool(connectionString: string, applicationName: string, max = 8, connectMs = 5000): Pool {
+  const pool = new pg.Pool({
+    connectionString,
+    application_name: applicationName,
+    max,
+    connectionTimeoutMillis: connectMs,
+  });
   // A connection that the server closes must not end the process, idle or between two queries: the next query reports it.
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import type { Answer, Exchange } from '../pipeline.ts';
 import { namesTag } from './directives.ts';
 import { isPackable, type Packed, packedFor } from './packed.ts';
@@ -69,27 +68,4 @@ function tagOf(headers: Headers, body: Buffer): string {
   const hash = createHash('sha256');
   hash.update(`${headers['content-type']}\n${headers['content-range']}\n`).update(body);
   return hash.digest('base64url').slice(0, 27);
-}
-
-/** The whole body where it has at most `limit` bytes; else a stream of it, as if nothing had been read. */
-export async function collect(body: Readable | Buffer, limit: number): Promise<Buffer | Readable> {
-  if (Buffer.isBuffer(body)) return body;
-  const chunks: Buffer[] = [];
-  const source = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  for (let size = 0; ; ) {
-    const { done, value } = await source.next();
-    if (done) return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-    chunks.push(value);
-    size += value.length;
-    if (size > limit) return Readable.from(resumed(chunks, source), { objectMode: false });
-  }
-}
-
-async function* resumed(chunks: readonly Buffer[], source: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  try {
-    yield* chunks;
-    for (let next = await source.next(); !next.done; next = await source.next()) yield next.value;
-  } finally {
-    await source.return?.();
-  }
 }

@@ -1,9 +1,10 @@
 import type { Caller } from '../caller.ts';
+import { collect } from '../collect.ts';
 import type { Answer, Exchange } from '../pipeline.ts';
 import type { TenantSettings } from '../settings.ts';
 import type { Catalogue } from './catalogue.ts';
 import { type Directives, mayKeep } from './directives.ts';
-import { COMMON_HEADERS, collect, formsOf, give } from './entry.ts';
+import { COMMON_HEADERS, formsOf, give } from './entry.ts';
 import type { Schema } from './schema.ts';
 import type { Kept, Store, Tenant } from './store.ts';
 import { isOff, type Reading, readTarget } from './target.ts';

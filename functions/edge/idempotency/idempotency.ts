@@ -1,5 +1,5 @@
-import { Readable } from 'node:stream';
 import type { Pool } from '../../database.ts';
+import { collect } from '../collect.ts';
 import type { Answer, Stage } from '../pipeline.ts';
 import { createAnswers } from './answers.ts';
 import { fingerprint } from './fingerprint.ts';
@@ -10,27 +10,12 @@ const ERROR_BYTES = 16 * 1024;
 
 const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
-/** The whole of a body that is not larger than `limit`; of a larger one nothing, and the same body to send on. */
+/** The whole of a body that is not larger than `limit`; of a larger one nothing. And the same body to send on. */
 async function bounded(body: Answer['body'], limit: number): Promise<{ whole?: Buffer; body: Answer['body'] }> {
-  if (Buffer.isBuffer(body)) return body.length > limit ? { body } : { whole: body, body };
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const rest = body[Symbol.asyncIterator]();
-  for (;;) {
-    const { value, done } = await rest.next();
-    if (done) {
-      const whole = Buffer.concat(chunks);
-      return { whole, body: whole };
-    }
-    chunks.push(value);
-    size += value.length;
-    if (size > limit) break;
-  }
-  async function* again() {
-    yield* chunks;
-    yield* { [Symbol.asyncIterator]: () => rest };
-  }
-  return { body: Readable.from(again(), { objectMode: false }) };
+  const collected = await collect(body, limit);
+  return Buffer.isBuffer(collected) && collected.length <= limit
+    ? { whole: collected, body: collected }
+    : { body: collected };
 }
 
 /** Whether the gate found that this request was committed before. */

@@ -9,7 +9,7 @@ const LEASE = 'select ask, granted, remaining from metering.lease($1, $2, $3, $4
 
 /** Buckets in PostgreSQL: metering.rate_buckets. Over connections of their own: a busy edge must not lose sight of its limits. */
 export function databaseBuckets(connectionString: string): BucketSource {
-  const pool = createPool(connectionString, 'rowhouse-edge-limits', 2);
+  const pool = createPool(connectionString, 'rowhouse-edge-limits', 2, SOURCE_MS);
   const edgeId = randomUUID();
   return {
     name: 'database',

@@ -128,6 +128,9 @@ export function createLeases(sources: readonly BucketSource[], log: Logger): Lea
       returning.delete(bucket);
       answered();
     }
+  }
+
+  function flushed(): void {
     flushing = undefined;
     if (pending.size > 0) schedule(0);
   }
@@ -136,7 +139,8 @@ export function createLeases(sources: readonly BucketSource[], log: Logger): Lea
     clearTimeout(flushTimer);
     const start = () => {
       flushTimer = undefined;
-      if (!flushing && pending.size > 0) flushing = flush();
+      // Not in flush() itself: without a source it ends before its promise is here, and none would follow it.
+      if (!flushing && pending.size > 0) flushing = flush().finally(flushed);
     };
     flushTimer = setTimeout(start, ms);
   }
