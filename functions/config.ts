@@ -66,6 +66,12 @@ export const edgeSchema = z
       .int()
       .min(1024)
       .default(1024 ** 2),
+    /** Bytes of bodies that this edge holds at once, for all tenants together; one has a quarter of it. */
+    EDGE_BODIES_BYTES: z.coerce
+      .number()
+      .int()
+      .min(4096)
+      .default(64 * 1024 ** 2),
     /** How long a client may take for the head of a request, for its body, and for nothing at all. */
     EDGE_HEADERS_TIMEOUT_MS: z.coerce.number().int().min(100).default(15_000),
     EDGE_BODY_TIMEOUT_MS: z.coerce.number().int().min(100).default(30_000),
@@ -115,6 +121,10 @@ export const edgeSchema = z
   .refine(({ STORAGE_DRIVER, STORAGE_SECRET }) => STORAGE_DRIVER !== 'fs' || STORAGE_SECRET !== undefined, {
     path: ['STORAGE_SECRET'],
     message: 'required to sign URLs when STORAGE_DRIVER is fs',
+  })
+  .refine(({ EDGE_BODY_BYTES, EDGE_BODIES_BYTES }) => EDGE_BODIES_BYTES >= 4 * EDGE_BODY_BYTES, {
+    path: ['EDGE_BODIES_BYTES'],
+    message: 'has to be four times EDGE_BODY_BYTES at the least: a tenant has a quarter of it',
   });
 
 export const workerSchema = z.object({

@@ -47,7 +47,7 @@ export function exchangeOf(request: FastifyRequest, { prefix, schema, body }: Om
     forward: { traceparent: request.traceparent },
     replyHeaders: {},
     body() {
-      exchange.bodyRead ??= readBody(request.raw, body);
+      exchange.bodyRead ??= readBody(exchange, body);
       return exchange.bodyRead;
     },
   };

@@ -13,11 +13,16 @@ export interface IdentifyParts {
 const BEARER = /^bearer +(\S+)$/i;
 const API_KEY = /^rh_live_/;
 
-/** Finds out who asks and what their tenant may use. Without a token it passes on: the gate says what is missing. */
+/**
+ * Finds out who asks and what their tenant may use. Whoever sends no token is refused here: nothing is read, looked up or forwarded
+ * for them, and of OPTIONS, which passes no gate in the database, they learn nothing.
+ */
 export function identify({ callers, settings, exchangeApiKey }: IdentifyParts): Stage {
   return async (exchange, next) => {
     const { authorization } = exchange.headers;
-    if (authorization === undefined) return next();
+    if (authorization === undefined) {
+      throw new RowhouseError('token_required', { hint: 'Send an Authorization header: Bearer <token>' });
+    }
     const credential = BEARER.exec(authorization)?.[1];
     if (credential === undefined) throw new RowhouseError('token_invalid', { detail: 'Not a bearer token.' });
     let token = credential;

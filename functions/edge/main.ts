@@ -8,12 +8,13 @@ import { createBrake } from './brake.ts';
 import { createCache } from './cache/cache.ts';
 import { createCallers } from './caller.ts';
 import { createFollower } from './follow/follower.ts';
-import { receiveBody } from './front-door/body.ts';
+import { createBodyRoom, receiveBody } from './front-door/body.ts';
 import { createCors } from './front-door/cors.ts';
 import { createIdempotency } from './idempotency/idempotency.ts';
 import { identify } from './identify.ts';
 import { databaseBuckets } from './limits/database.ts';
 import { createRateLimiter } from './limits/limiter.ts';
+import { createRefusals } from './limits/refusals.ts';
 import { limitStorage } from './limits/storage.ts';
 import { createPools } from './pools/pools.ts';
 import { createServer } from './server.ts';
@@ -47,12 +48,14 @@ await superviseProcess(
       replicaLagMs: config.POOL_REPLICA_LAG_MS,
     });
     const brake = createBrake();
+    const refusals = createRefusals(follower, pool);
     const limiter = createRateLimiter({
       log,
       brake,
       sources: [...(await redisSources(config.REDIS_URL)), databaseBuckets(config.EDGE_DATABASE_URL)],
       expensive: config.EDGE_EXPENSIVE_ROUTES,
       address: { rate: config.EDGE_ADDRESS_RATE, burst: config.EDGE_ADDRESS_BURST },
+      refusals,
     });
     const admission = createAdmission({
       brake,
@@ -64,6 +67,7 @@ await superviseProcess(
       follower,
       log,
       takeAddress: limiter.takeAddress,
+      holdAddress: limiter.holdAddress,
       options: {
         tokenTtlSeconds: config.EDGE_TOKEN_TTL_SECONDS,
         refreshTtlSeconds: config.EDGE_REFRESH_TTL_SECONDS,
@@ -74,7 +78,13 @@ await superviseProcess(
     const { exchangeApiKey } = tokens;
     const cache = createCache({ follower, pool, log, totalBytes: config.EDGE_CACHE_BYTES });
     const hosts = createHosts(settings, { tenantDomain: config.EDGE_TENANT_DOMAIN, publicUrl: config.EDGE_PUBLIC_URL });
-    const cors = createCors({ settings, hosts, origins: config.EDGE_CORS_ORIGINS });
+    const cors = createCors({
+      settings,
+      hosts,
+      takeAddress: limiter.takeAddress,
+      origins: config.EDGE_CORS_ORIGINS,
+    });
+    const bodyRoom = createBodyRoom(config.EDGE_BODIES_BYTES);
     const idempotency = createIdempotency({ pool });
     const { server, drain } = createServer({
       log,
@@ -85,10 +95,10 @@ await superviseProcess(
         cors.stage,
         limiter.guard,
         identify({ callers, settings, exchangeApiKey }),
-        resolveTenant(hosts),
         limiter.stage,
+        resolveTenant(hosts),
         cache.stage,
-        receiveBody,
+        receiveBody(bodyRoom),
         admission.stage,
         idempotency.stage,
       ],
@@ -100,6 +110,7 @@ await superviseProcess(
         idleMs: config.EDGE_IDLE_TIMEOUT_MS,
       },
       bodyBytes: config.EDGE_BODY_BYTES,
+      bodyRoom,
       uploads: {
         maxBytes: config.STORAGE_MAX_BYTES,
         urlTtlSeconds: config.STORAGE_URL_TTL_SECONDS,
@@ -108,7 +119,7 @@ await superviseProcess(
       },
       tokens,
     });
-    server.addHook('onRequest', limitStorage({ limiter, callers, settings, exchangeApiKey }));
+    limitStorage(server, { limiter, callers, settings, exchangeApiKey, hosts, refusals });
     await server.listen({ host, port });
     return {
       async stop() {

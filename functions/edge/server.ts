@@ -5,6 +5,7 @@ import type { Storage } from '../storage/storage.ts';
 import { createAccessLog } from './access-log.ts';
 import { serveApi } from './api.ts';
 import { serveDocs } from './docs/docs.ts';
+import type { BodyRoom } from './front-door/body.ts';
 import { refuseClient } from './front-door/connections.ts';
 import type { Cors } from './front-door/cors.ts';
 import {
@@ -38,6 +39,7 @@ export interface EdgeParts {
   timeouts: Timeouts;
   /** The largest body that is taken. Uploads have a limit of their own. */
   bodyBytes: number;
+  bodyRoom: BodyRoom;
 }
 
 export interface Edge {
@@ -53,7 +55,8 @@ function causeOf(error: unknown): unknown {
 
 /** The edge with all of its routes, not yet listening. Closing it leaves the pool to its owner. */
 export function createServer(parts: EdgeParts): Edge {
-  const { log, pool, storage, checkPools, uploads, tokens, stages, forward, cors, timeouts, bodyBytes } = parts;
+  const { log, pool, storage, checkPools, uploads, tokens, stages, forward, cors, timeouts, bodyBytes, bodyRoom } =
+    parts;
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -91,7 +94,10 @@ export function createServer(parts: EdgeParts): Edge {
   serveUploads(server, pool, storage, uploads);
   if (storage.kind === 'fs') serveObjects(server, pool, storage);
   tokens.serve(server);
-  const api = { forward: compose(stages, forward), body: { bytes: bodyBytes, timeoutMs: timeouts.bodyMs } };
+  const api = {
+    forward: compose(stages, forward),
+    body: { bytes: bodyBytes, timeoutMs: timeouts.bodyMs, room: bodyRoom },
+  };
   serveApi(server, { prefix: '/v1', schema: 'v1', ...api });
   serveApi(server, { prefix: '/admin/v1', schema: 'admin', ...api });
   serveDocs(server, api);

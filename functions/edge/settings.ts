@@ -30,11 +30,16 @@ const settingsSchema = z.object({
 });
 export type TenantSettings = z.infer<typeof settingsSchema>;
 
+export type Admit = () => Promise<void> | undefined;
+
 export interface Settings {
   /** @throws RowhouseError tenant_unknown, database_unavailable */
   of(tenantId: string): TenantSettings | Promise<TenantSettings>;
-  /** The tenant whose host this is; null for no tenant's. */
-  hostTenant(host: string): Promise<string | null>;
+  /**
+   * The tenant whose host this is; null for no tenant's. Nothing to wait for where it is known.
+   * @param admit is asked before the database is, and throws where it may not be
+   */
+  hostTenant(host: string, admit?: Admit): string | null | Promise<string | null>;
 }
 
 /** Ten thousand tenants' settings are about 10 MB. */
@@ -46,10 +51,15 @@ const KEPT = 10_000;
  */
 export function createSettings(pool: Pool, follower: Follower, tenantDomain: string | undefined): Settings {
   const known = new LRUCache<string, TenantSettings>({ max: KEPT });
+  /** Tenants that are gone: their tokens may live on. */
+  const unknown = new LRUCache<string, true>({ max: KEPT });
   const hosts = new LRUCache<string, { tenantId: string | null }>({ max: KEPT });
   const asked = new Map<string, Promise<TenantSettings>>();
+  let forgotten = 0;
   const forget = () => {
+    forgotten++;
     known.clear();
+    unknown.clear();
     hosts.clear();
     asked.clear();
   };
@@ -77,10 +87,22 @@ export function createSettings(pool: Pool, follower: Follower, tenantDomain: str
     return settingsSchema.parse(found);
   }
 
+  async function readHost(host: string, admit: Admit | undefined): Promise<string | null> {
+    await admit?.();
+    const suffix = `.${tenantDomain}`;
+    const label = tenantDomain && host.endsWith(suffix) ? host.slice(0, -suffix.length) : null;
+    const keep = follower.isFollowing();
+    const before = forgotten;
+    const tenantId = await first<string>('select tenancy.tenant_of_host($1, $2) as answer', [host, label]);
+    if (keep && follower.isFollowing() && forgotten === before) hosts.set(host, { tenantId });
+    return tenantId;
+  }
+
   return {
     of(tenantId) {
       const settings = known.get(tenantId);
       if (settings) return settings;
+      if (unknown.has(tenantId)) throw new RowhouseError('tenant_unknown');
       const under = asked.get(tenantId);
       if (under) return under;
       const keep = follower.isFollowing();
@@ -93,22 +115,17 @@ export function createSettings(pool: Pool, follower: Follower, tenantDomain: str
           if (keep && current()) known.set(tenantId, answer);
           if (current()) asked.delete(tenantId);
         },
-        () => {
+        (error) => {
+          const isUnknown = error instanceof RowhouseError && error.code === 'tenant_unknown';
+          if (keep && isUnknown && current()) unknown.set(tenantId, true);
           if (current()) asked.delete(tenantId);
         },
       );
       return reading;
     },
-    async hostTenant(host) {
+    hostTenant(host, admit) {
       const kept = hosts.get(host);
-      if (kept) return kept.tenantId;
-      const suffix = `.${tenantDomain}`;
-      const label = tenantDomain && host.endsWith(suffix) ? host.slice(0, -suffix.length) : null;
-      const keep = follower.isFollowing();
-      const mark = follower.mark();
-      const tenantId = await first<string>('select tenancy.tenant_of_host($1, $2) as answer', [host, label]);
-      if (keep && follower.isFollowing() && follower.mark() === mark) hosts.set(host, { tenantId });
-      return tenantId;
+      return kept ? kept.tenantId : readHost(host, admit);
     },
   };
 }

@@ -2,11 +2,16 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { RowhouseError } from '../errors.ts';
 import type { Stage } from './pipeline.ts';
-import type { Settings } from './settings.ts';
+import type { Admit, Settings } from './settings.ts';
 
 export interface Hosts {
   /** The tenant whose host this is; null for the deployment's own hosts. @throws RowhouseError tenant_unknown */
   tenantOf(host: string | undefined): string | null | Promise<string | null>;
+  /**
+   * The same for whoever has no token: hosts that are nobody's are the deployment's own, so that nobody learns which tenants there are.
+   * @param admit is asked before the database is, and throws where it may not be
+   */
+  tenantForStranger(host: string | undefined, admit: Admit): string | null | Promise<string | null>;
 }
 
 /** A name without its port, in lower case; an IPv6 address keeps its brackets. */
@@ -32,22 +37,34 @@ export function createHosts(
     return tenantId;
   }
 
+  /** Nothing for the deployment's own. */
+  function foreignNameOf(host: string | undefined): string | undefined {
+    // Nearly every request comes by the same one.
+    if (host === undefined || host === lastOwn) return undefined;
+    const name = nameOf(host);
+    if (name.includes('.') && !name.startsWith('[') && isIP(name) === 0 && !own.has(name)) return name;
+    lastOwn = host;
+    return undefined;
+  }
+
   return {
     tenantOf(host) {
-      // Nearly every request comes by the same one.
-      if (host === undefined || host === lastOwn) return null;
-      const name = nameOf(host);
-      if (!name.includes('.') || name.startsWith('[') || isIP(name) !== 0 || own.has(name)) {
-        lastOwn = host;
-        return null;
-      }
-      return lookUp(name);
+      const name = foreignNameOf(host);
+      return name === undefined ? null : lookUp(name);
+    },
+    tenantForStranger(host, admit) {
+      const name = foreignNameOf(host);
+      return name === undefined ? null : settings.hostTenant(name, admit);
     },
   };
 }
 
 /** @throws RowhouseError tenant_mismatch, tenant_unknown unless X-Tenant-Id and a tenant's host, where there are such, name this tenant */
-function checkAgreement(hosts: Hosts, headers: IncomingHttpHeaders, tenantId: string | null): void | Promise<void> {
+export function checkAgreement(
+  hosts: Hosts,
+  headers: IncomingHttpHeaders,
+  tenantId: string | null,
+): void | Promise<void> {
   const asked = headers['x-tenant-id'];
   if (asked !== undefined && asked !== tenantId) {
     throw new RowhouseError('tenant_mismatch', { detail: 'X-Tenant-Id names another tenant.' });
@@ -63,7 +80,7 @@ function checkAgreement(hosts: Hosts, headers: IncomingHttpHeaders, tenantId: st
 
 /**
  * The token says which tenant; a tenant's host and X-Tenant-Id have to agree with it. A suspended tenant is refused by the gate, whose
- * knowledge is never old. Without a token nothing is looked up: the gate asks for one, and no stranger learns which tenants there are.
+ * knowledge is never old.
  * @throws RowhouseError tenant_mismatch, tenant_unknown, tenant_required
  */
 export function resolveTenant(hosts: Hosts): Stage {

@@ -16,6 +16,9 @@ export interface UploadSettings {
   hosts: Hosts;
 }
 
+/** An announcement is some hundred bytes. */
+const BODY_BYTES = 16 * 1024;
+
 /** As the checks of app.files, so that a refusal names the member. */
 const announcementSchema = z.strictObject({
   name: z
@@ -62,7 +65,7 @@ export function serveUploads(server: FastifyInstance, pool: Pool, storage: Stora
   };
   const expiry = () => new Date(Date.now() + settings.urlTtlSeconds * 1000);
 
-  server.post('/storage/v1/uploads', async (request, reply) => {
+  server.post('/storage/v1/uploads', { bodyLimit: BODY_BYTES }, async (request, reply) => {
     const token = await bearer(request);
     const announcement = announcementSchema.parse(request.body);
     if (announcement.size > settings.maxBytes) {
@@ -81,7 +84,7 @@ export function serveUploads(server: FastifyInstance, pool: Pool, storage: Stora
     return { file, upload: { ...upload, expires_at: expiresAt.toISOString() } };
   });
 
-  server.post('/storage/v1/uploads/:id/complete', async (request) => {
+  server.post('/storage/v1/uploads/:id/complete', { bodyLimit: BODY_BYTES }, async (request) => {
     const token = await bearer(request);
     const id = fileId(request);
     const file = await readFile(pool, token, id);

@@ -42,5 +42,5 @@ end
 $$;
 comment on function admin.set_tenant_settings(text, jsonb) is $$Set a tenant's settings
 
-Changes the members that are given and returns them all; null gives a setting back to the plan. Edges follow at once.$$;
+Changes the members that are given and returns them all; null gives a setting that plans have back to the plan. Edges follow within half a second.$$;
 grant execute on function admin.set_tenant_settings(text, jsonb) to operator;

@@ -4,6 +4,7 @@ create table auth.idempotency_keys (
   subject text not null,
   key text collate "C" not null,
   request_hash text collate "C" not null,
+  rank integer not null,
   claimed_at timestamptz not null default now(),
   answer_status integer,
   answer_headers jsonb,
@@ -21,8 +22,9 @@ comment on table auth.idempotency_keys is
   'Requests that were carried out under an Idempotency-Key, by subject: written in the transaction of the request itself, so that a '
   'key is taken if and only if its request was committed. Kept for 24 hours.';
 comment on column auth.idempotency_keys.request_hash is 'Of method, target, headers and body, as the edge saw them.';
+comment on column auth.idempotency_keys.rank is 'What the gate left of the token''s role. With another, the request is another one.';
 comment on column auth.idempotency_keys.answer_status is 'Null until the edge has stored the answer.';
-comment on column auth.idempotency_keys.answer_body is 'Null where it was larger than is kept.';
+comment on column auth.idempotency_keys.answer_body is 'Null where it is not kept: too large, or no-store.';
 select tenancy.protect('auth.idempotency_keys', partitions => 16, ledger => false);
 grant select, insert, update on auth.idempotency_keys to rowhouse_sealer;
 
@@ -82,6 +84,7 @@ as $$
 declare
   tenant text := request.tenant_id();
   subject_id text := request.subject();
+  sealed_rank integer := split_part(request.seal(), ' ', 2)::integer;
   wanted text := auth.plain_key(field);
   -- Only the edge sees the body. At PostgREST's own door the method and the path have to be the same.
   hash text := coalesce(
@@ -101,16 +104,20 @@ begin
   select * into claimed from auth.idempotency_keys as k
   where k.tenant_id = tenant and k.subject = subject_id and k.key = wanted and k.claimed_at >= now() - '24 hours'::interval;
   if not found then
-    insert into auth.idempotency_keys (tenant_id, subject, key, request_hash) values (tenant, subject_id, wanted, hash)
+    insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, rank)
+    values (tenant, subject_id, wanted, hash, sealed_rank)
     on conflict (tenant_id, subject, key) do update
-      set request_hash = excluded.request_hash, claimed_at = excluded.claimed_at,
+      set request_hash = excluded.request_hash, rank = excluded.rank, claimed_at = excluded.claimed_at,
           answer_status = null, answer_headers = null, answer_body = null;
   elsif claimed.request_hash <> hash then
     perform request.raise_error('idempotency_mismatch', 'the key was used for another request', 'use a new key for a new request');
+  elsif claimed.rank <> sealed_rank then
+    -- As the gate sees it now, not as the token says: the member may have been downgraded since, the API key's token have fewer scopes.
+    perform request.raise_error('idempotency_mismatch', 'the key was used by who could do more, or less', 'use a new key for a new request');
   else
     perform request.raise_error('idempotency_answer_lost',
       case when claimed.answer_status is null then 'the request was carried out; its answer was not kept'
-           else format('the request was carried out with status %s; its answer was too large to keep', claimed.answer_status) end,
+           else format('the request was carried out with status %s; such an answer is not kept', claimed.answer_status) end,
       'read what it changed; do not send it again under another key');
   end if;
 end
@@ -165,7 +172,7 @@ begin
 end
 $$;
 comment on function auth.keep_answer(text, text, text, integer, jsonb, bytea) is
-  'Stores the answer of a request that was committed under an Idempotency-Key, as its bearer. body: null where it is too large. '
+  'Stores the answer of a request that was committed under an Idempotency-Key, as its bearer. body: null where it is not kept. '
   'Returns false where no such key waits for one. Raises what auth.enter() raises.';
 grant execute on function auth.keep_answer(text, text, text, integer, jsonb, bytea) to rowhouse_edge;
 set role rowhouse_owner;

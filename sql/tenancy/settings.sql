@@ -23,7 +23,8 @@ create table tenancy.tenant_settings (
   constraint tenant_settings_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade,
   constraint tenant_settings_rates_positive
     check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
-  constraint tenant_settings_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+  constraint tenant_settings_requests_positive check (request_concurrency > 0 and queue_length >= 0),
+  constraint tenant_settings_queue_wait_range check (queue_wait between '0' and '1 minute'),
   constraint tenant_settings_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
   constraint tenant_settings_cache_bytes_not_negative check (cache_bytes >= 0),
   constraint tenant_settings_cors_origins_form check (

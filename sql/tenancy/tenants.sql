@@ -24,7 +24,8 @@ create table tenancy.plans (
   constraint plans_pkey primary key (tier),
   constraint plans_job_concurrency_positive check (job_concurrency > 0),
   constraint plans_rates_positive check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
-  constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+  constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0),
+  constraint plans_queue_wait_range check (queue_wait between '0' and '1 minute'),
   constraint plans_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
   constraint plans_cache_bytes_not_negative check (cache_bytes >= 0)
 );

@@ -36,6 +36,8 @@ begin
   elsif expires_at <= now() then
     perform request.raise_error('api_key_malformed', 'expires_at has passed');
   end if;
+  -- Nobody on the way keeps the secret, the edge's Idempotency-Key included.
+  set local response.headers = '[{"Cache-Control": "no-store"}]';
   return auth.make_api_key(name, scopes, coalesce(tenant_role,
     case when 'admin' = any (scopes) then 'admin' when 'write' = any (scopes) then 'member' else 'viewer' end),
     expires_at, allowed_networks);

@@ -402,6 +402,42 @@ describe('a schema', () => {
     await warm('/named?select=name&limit=1');
   });
 
+  test('with media types of its own has answers of those not kept, which may rest on anything', async () => {
+    const path = '/files?select=*&limit=1&order=id';
+    const as = (accept: string) => ({ headers: { accept } });
+    const aggregate = (type: string, name: string) => `
+      create domain v1."${type}" as text;
+      create function v1.${name}_step(state v1."${type}", file v1.files) returns v1."${type}" language sql stable
+        return (coalesce(state, '') || file.name || ' of ' || (select count(*) from v1.members))::v1."${type}";
+      create aggregate v1.${name}(v1.files) (sfunc = v1.${name}_step, stype = v1."${type}");
+      grant execute on function v1.${name}_step(v1."${type}", v1.files), v1.${name}(v1.files) to tenant_user`;
+    const reload = () => stack.migrator.query(`notify pgrst, 'reload schema'`);
+    const peeked = async () => (await read<string>(path, acme, as('text/x-peek'))).body;
+    await addFile(throughEdge(), 'peeked');
+    await stack.migrator.query(aggregate('text/x-peek', 'peek'));
+    await reload();
+    await expect.poll(peeked).toMatch(/ of \d+$/);
+    for (const accept of ['text/x-peek', 'Text/X-Peek; a=1', 'application/json;q=0.1, text/x-peek']) {
+      const answers = [await read(path, acme, as(accept)), await read(path, acme, as(accept))];
+      expect([accept, ...answers.map(({ cache }) => cache)]).toEqual([accept, 'BYPASS', 'BYPASS']);
+    }
+    const before = await peeked();
+    const body = { user_id: 'peeked', role: 'viewer' };
+    expect((await http(`${stack.edge}/v1/members`, { token: acme, body })).status).toBe(201);
+    expect(await peeked()).not.toBe(before);
+    // PostgREST's own are as ever, and those that nobody makes.
+    for (const accept of ['application/json', '*/*', 'text/csv', 'application/json, text/plain, */*'])
+      await warm(path, acme, as(accept));
+
+    // One that stands for all.
+    await stack.migrator.query(aggregate('*/*', 'any_type'));
+    await reload();
+    await expect.poll(async () => (await read(path)).cache).toBe('BYPASS');
+    await stack.migrator.query('drop domain v1."*/*", v1."text/x-peek" cascade');
+    await reload();
+    await warm(path);
+  });
+
   test('declares what a function reads', async () => {
     const definition = `create function v1.count_files() returns bigint language sql stable security invoker
         begin atomic select count(*) from app.files; end;

@@ -122,6 +122,51 @@ describe('a request with the key of one that was carried out', () => {
     expect([refused.status, refused.body.code]).toEqual([422, 'idempotency_mismatch']);
   });
 
+  test('is not answered to a member who was downgraded since, whatever the token says', async () => {
+    const member = (user_id: string, role: string) => ({ user_id, role });
+    const token = await stack.token({ tenant: 't_acme', role: 'admin' });
+    const same = await stack.token({ tenant: 't_acme', role: 'admin' });
+    const call = { key: newKey(), token, body: member('new-1', 'viewer'), prefer: 'return=representation' };
+    const first = await send('/members', call);
+    expect([first.status, replayed(await send('/members', call))]).toEqual([201, 'true']);
+    expect(replayed(await send('/members', { ...call, token: same }))).toBe('true');
+    const setRole = "update tenancy.members set role = $1 where tenant_id = 't_acme' and user_id = 'admin'";
+    await stack.migrator.query(setRole, ['viewer']);
+    const refused = await send('/members', call);
+    expect([refused.status, refused.body.code, replayed(refused)]).toEqual([422, 'idempotency_mismatch', null]);
+    expect(refused.body.details).toBe('the key was used by who could do more, or less');
+    await stack.migrator.query(setRole, ['admin']);
+    expect(lasting(await send('/members', call))).toEqual(lasting(first));
+  });
+
+  test('is not answered to a token of the same API key that has fewer scopes', async () => {
+    const scopes = ['read', 'write', 'admin'];
+    const made = await http<{ key: string }>(`${stack.edge}/v1/rpc/create_api_key`, {
+      token: owner,
+      body: { name: 'manager', scopes },
+    });
+    const exchanged = async (scope: string) => {
+      const asked = new URLSearchParams({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token_type: 'urn:rowhouse:params:oauth:token-type:api_key',
+        subject_token: made.body.key,
+        scope,
+      });
+      const { status, body } = await http<{ access_token: string }>(`${stack.edge}/auth/v1/token`, {
+        body: String(asked),
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      });
+      expect(status).toBe(200);
+      return body.access_token;
+    };
+    const [full, less] = [await exchanged('read write admin'), await exchanged('read write')];
+    const call = { key: newKey(), body: { user_id: 'new-2', role: 'viewer' }, prefer: 'return=representation' };
+    expect((await send('/members', { ...call, token: full })).status).toBe(201);
+    expect(replayed(await send('/members', { ...call, token: full }))).toBe('true');
+    const refused = await send('/members', { ...call, token: less });
+    expect([refused.status, refused.body.code, replayed(refused)]).toEqual([422, 'idempotency_mismatch', null]);
+  });
+
   test('is answered by the gate first: not to a suspended tenant', async () => {
     await stack.createTenant('t_initech');
     const token = await stack.token({ tenant: 't_initech' });
@@ -190,12 +235,43 @@ describe('an answer that cannot be repeated', () => {
     expect(first.body).toHaveLength(900);
     const again = await send('/files', call);
     expect([again.status, again.body.code]).toEqual([409, 'idempotency_answer_lost']);
-    expect(again.body.details).toBe('the request was carried out with status 201; its answer was too large to keep');
+    expect(again.body.details).toBe('the request was carried out with status 201; such an answer is not kept');
     expect(
       (
         await http(`${stack.edge}/v1/files?name=eq.bulk&limit=0`, { token: owner, headers: { prefer: 'count=exact' } })
       ).headers.get('content-range'),
     ).toBe('*/900');
+  });
+
+  test('is not carried out again when it says no-store, as one with a secret does', async () => {
+    const call = { key: newKey(), body: { name: 'secret', scopes: ['read'] } };
+    const first = await send('/rpc/create_api_key', call);
+    const { key } = first.body as unknown as { key: string };
+    expect([first.status, first.headers.get('cache-control'), typeof key]).toEqual([200, 'no-store', 'string']);
+    const { rows } = await stack.admin.query('select * from auth.idempotency_keys where key = $1', [call.key]);
+    expect(rows).toMatchObject([{ answer_status: 200, answer_headers: {}, answer_body: null }]);
+    const again = await send('/rpc/create_api_key', call);
+    expect([again.status, again.body.code]).toEqual([409, 'idempotency_answer_lost']);
+    expect(again.body.details).toBe('the request was carried out with status 200; such an answer is not kept');
+    const made = await http<unknown[]>(`${stack.edge}/v1/api_keys?name=eq.secret`, { token: owner });
+    expect(made.body).toHaveLength(1);
+  });
+
+  test('is not carried out again when a function gave a status of its own that is no success', async () => {
+    await stack.migrator.query(`
+      create function v1.brew(name text) returns json language plpgsql volatile security invoker set search_path = '' as $$ begin
+        insert into v1.files (name, content_type, size) values (brew.name, 'text/csv', 1);
+        perform set_config('response.status', '418', true);
+        return '{"code": "teapot"}';
+      end $$;
+      grant execute on function v1.brew(text) to tenant_user;
+      notify pgrst, 'reload schema'`);
+    const brew = (call: Call) => send('/rpc/brew', { ...call, body: { name: 'brewed' } });
+    const call = { key: newKey() };
+    await expect.poll(async () => (await brew(call)).status).toBe(418);
+    const again = await brew(call);
+    expect([again.status, again.body.code]).toEqual([409, 'idempotency_answer_lost']);
+    expect(await filesNamed('brewed')).toBe(1);
   });
 
   test('is said to be lost when the edge died between the commit and keeping it', async () => {

@@ -11,8 +11,10 @@ export interface TestIssuer {
   fetches(): number;
   /** Signs with a new key from now on; keys before it are published no longer. */
   rotate(algorithm?: Algorithm): Promise<void>;
-  /** While true, it answers with 500. */
-  fail(failing: boolean): void;
+  /** How often it was asked for anything. */
+  asked(): number;
+  /** While true, it answers with 500; to a path alone, where it is one. */
+  fail(failing: boolean | string): void;
   sign(claims: JWTPayload, header?: { alg?: string; kid?: string }): Promise<string>;
   publicKey(): JWK;
   close(): Promise<void>;
@@ -20,12 +22,14 @@ export interface TestIssuer {
 
 export async function startIssuer(): Promise<TestIssuer> {
   let fetches = 0;
-  let failing = false;
+  let asked = 0;
+  let failing: boolean | string = false;
   let nth = 0;
   let current: { kid: string; alg: Algorithm; privateKey: CryptoKey; jwk: JWK };
 
   const server = createServer((request, response) => {
-    if (failing) return void response.writeHead(500).end();
+    asked++;
+    if (failing === true || failing === request.url) return void response.writeHead(500).end();
     const documents: Record<string, () => object> = {
       '/.well-known/openid-configuration': () => ({ issuer: url, jwks_uri: `${url}/keys` }),
       '/keys': () => {
@@ -51,6 +55,7 @@ export async function startIssuer(): Promise<TestIssuer> {
     url,
     rotate,
     fetches: () => fetches,
+    asked: () => asked,
     fail: (value) => {
       failing = value;
     },

@@ -7,11 +7,11 @@ import { freePort } from '../../functions/stack/ports.ts';
 import { http } from '../support/http.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
 import { changeSettings, tenantWith } from './limited-tenants.ts';
-import { overload } from './overload.ts';
+import { overload, type Tally } from './overload.ts';
 import { type SecondEdge, startEdge } from './second-edge.ts';
 
-/** More than the limit is never let through. How close to it an overload comes depends on how much a busy machine can send: alone, 0.98. */
-const SENDS_ENOUGH = 0.6;
+/** How much of the limit is let through at least: nearly all where it was the limit that held requests back; a busy machine sends less. */
+const leastOf = ({ contended }: Tally, contendedLeast = 0.9) => (contended ? contendedLeast : 0.6);
 
 let stack: TestStack;
 let second: SecondEdge;
@@ -238,7 +238,7 @@ describe('two edges share one limit', () => {
     const { token } = await tenantWith(stack, { read_rate: RATE, read_burst: BURST });
     const tally = await overload(both(), { token, seconds: 10 });
     expect(Object.keys(tally.statuses)).toEqual(['200', '429']);
-    expect(ratio(tally)).toBeGreaterThan(SENDS_ENOUGH);
+    expect(ratio(tally)).toBeGreaterThan(leastOf(tally, 0.98));
     expect(ratio(tally)).toBeLessThan(1.02);
   });
 
@@ -260,7 +260,7 @@ describe('two edges share one limit', () => {
     clearTimeout(back);
     expect(Object.keys(tally.statuses)).toEqual(['200', '429']);
     // While it is estimated, nothing holds the two to a common account.
-    expect(ratio(tally)).toBeGreaterThan(SENDS_ENOUGH);
+    expect(ratio(tally)).toBeGreaterThan(leastOf(tally));
     expect(ratio(tally)).toBeLessThan(1.07);
     for (const lines of [stack.lines('edge'), second.lines]) {
       expect(logged(lines, 'rate limits are estimated: no source of leases answers')).toBe(1);
@@ -288,7 +288,7 @@ describe('two edges share one limit', () => {
     expect([(allowed ?? 0) > 0, (refused ?? 0) > 0]).toEqual([true, true]);
     // Only what the dead edge had in hand failed.
     expect(Object.keys(others)).toEqual(others[0] ? ['0'] : []);
-    expect(ratio(tally)).toBeGreaterThan(SENDS_ENOUGH);
+    expect(ratio(tally)).toBeGreaterThan(leastOf(tally));
     expect(ratio(tally)).toBeLessThan(1.02);
   });
 });
@@ -323,7 +323,7 @@ describe.skipIf(!redisServer)(
         const first = await tenantWith(stack, { read_rate: 100, read_burst: 100 });
         const shared = await overload(urls, { token: first.token, seconds: 5 });
         expect(Object.keys(shared.statuses)).toEqual(['200', '429']);
-        expect((shared.statuses[200] ?? 0) / (100 * shared.seconds + 100)).toBeGreaterThan(SENDS_ENOUGH);
+        expect((shared.statuses[200] ?? 0) / (100 * shared.seconds + 100)).toBeGreaterThan(leastOf(shared));
         expect((shared.statuses[200] ?? 0) / (100 * shared.seconds + 100)).toBeLessThan(1.03);
         const inDatabase = 'select from metering.rate_buckets where tenant_id = $1';
         expect((await stack.admin.query(inDatabase, [first.id])).rowCount).toBe(0);
@@ -337,7 +337,7 @@ describe.skipIf(!redisServer)(
         clearTimeout(kill);
         clearTimeout(restart);
         expect(Object.keys(tally.statuses)).toEqual(['200', '429']);
-        expect((tally.statuses[200] ?? 0) / (100 * tally.seconds + 100)).toBeGreaterThan(SENDS_ENOUGH);
+        expect((tally.statuses[200] ?? 0) / (100 * tally.seconds + 100)).toBeGreaterThan(leastOf(tally));
         expect((tally.statuses[200] ?? 0) / (100 * tally.seconds + 100)).toBeLessThan(1.07);
         expect((await stack.admin.query(inDatabase, [id])).rowCount).toBe(1);
         for (const { lines } of edges) {

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import SwaggerParser from '@apidevtools/swagger-parser';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ERRORS } from '../../functions/errors.ts';
 import { http } from '../support/http.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
+import { sendTo } from './raw-http.ts';
 
 // The API's description, and the page that shows it.
 
@@ -134,5 +136,30 @@ describe('/docs', () => {
     const tag = first.headers.get('etag') ?? '';
     const again = await http(`${stack.edge}/docs/js/scalar.js`, { headers: { 'if-none-match': tag } });
     expect([again.status, again.body]).toEqual([304, null]);
+  });
+
+  test('packs its script once, in the form that is asked for', async () => {
+    const ask = (asked: string, origin?: string) =>
+      sendTo(stack.edge, {
+        path: '/docs/js/scalar.js',
+        headers: { 'accept-encoding': asked, ...(origin ? { origin } : {}) },
+      });
+    const plain = await ask('identity');
+    expect(plain.headers).toMatchObject({ 'content-length': String(plain.bytes.length), vary: 'Accept-Encoding' });
+    expect([plain.headers['content-encoding'], plain.headers.etag]).toEqual([undefined, expect.stringMatching(/^"/)]);
+    for (const [asked, encoding, unpack] of [
+      ['gzip, deflate, br', 'br', brotliDecompressSync],
+      ['br;q=0, gzip', 'gzip', gunzipSync],
+    ] as const) {
+      const packed = await ask(asked, 'https://app.example.com');
+      // What is packed while it is sent has no length.
+      expect(packed.headers).toMatchObject({
+        'content-encoding': encoding,
+        'content-length': String(packed.bytes.length),
+        etag: `W/${plain.headers.etag}`,
+        vary: 'Origin, Accept-Encoding',
+      });
+      expect(unpack(packed.bytes).equals(plain.bytes)).toBe(true);
+    }
   });
 });

@@ -4,6 +4,8 @@ export interface Tally {
   seconds: number;
   /** Answers by status. */
   statuses: Record<number, number>;
+  /** Whether something was refused in each whole second: the limit held requests back, and not a machine that sends too few. */
+  contended: boolean;
 }
 
 export interface OverloadOptions {
@@ -21,6 +23,7 @@ const PAUSE_MS = 5;
 export async function overload(urls: readonly string[], options: OverloadOptions): Promise<Tally> {
   const { token, seconds, connections = 8, active = () => true } = options;
   const statuses: Record<number, number> = {};
+  const refusedIn = new Set<number>();
   const start = performance.now();
   const until = start + seconds * 1000;
 
@@ -32,9 +35,13 @@ export async function overload(urls: readonly string[], options: OverloadOptions
       await answer?.body.dump();
       const status = answer?.statusCode ?? 0;
       statuses[status] = (statuses[status] ?? 0) + 1;
+      if (status === 429) refusedIn.add(Math.floor((performance.now() - start) / 1000));
       if (status !== 200) await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
   }
   await Promise.all(urls.flatMap((url) => Array.from({ length: connections }, () => client(url))));
-  return { seconds: (performance.now() - start) / 1000, statuses };
+  const wholeSeconds = Array.from({ length: Math.floor(seconds) }, (_, second) => second);
+  // The burst is let through first.
+  const contended = wholeSeconds.slice(2).every((second) => refusedIn.has(second));
+  return { seconds: (performance.now() - start) / 1000, statuses, contended };
 }

@@ -1,5 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pino from 'pino';
@@ -11,6 +12,7 @@ import { postgrestChild } from '../../functions/stack/postgrest.ts';
 import { until } from '../../functions/stack/until.ts';
 import { http } from '../support/http.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
+import { sendTo } from './raw-http.ts';
 
 // Several PostgRESTs behind one edge. Each says its name: v1.pool_name() answers with a setting of its configuration.
 
@@ -255,7 +257,8 @@ describe('several shared pools', () => {
     expect((await http(`${stack.edge}/readyz`)).status).toBe(503);
     await pool.start();
     expect(await poolOf(acme)).toBe('last');
-    expect((await http(`${stack.edge}/readyz`)).status).toBe(200);
+    // Its last word is kept for a moment.
+    await expect.poll(async () => (await http(`${stack.edge}/readyz`)).status).toBe(200);
   });
 });
 
@@ -273,6 +276,58 @@ describe('a pool that takes requests and does not answer', () => {
     expect(await poolOf(acme)).toBe('default');
     expect(await poolOf(acme, { body: {} })).toBe('default');
   });
+});
+
+describe('a pool that takes a request and hangs up', () => {
+  let asked: string[];
+  let hangsUp: HttpServer;
+
+  beforeAll(async () => {
+    asked = [];
+    hangsUp = createHttpServer(({ method = '', socket, url }, response) => {
+      if (method === 'HEAD') return response.end();
+      asked.push(`${method} ${url}`);
+      return socket.destroy();
+    });
+    await new Promise<void>((resolve) => hangsUp.listen(0, '127.0.0.1', resolve));
+    const { port } = hangsUp.address() as AddressInfo;
+    await setPools({ gone: { kind: 'dedicated', url: `http://127.0.0.1:${port}` } }, { t_acme: 'gone' });
+    await until(async () => (await poolOf(acme)) === 'default' && asked.length > 0, { timeoutMs: 20_000 });
+  });
+
+  afterAll(() => hangsUp.close());
+
+  test('is not sent a write again, nor is another: it may have been carried out', async () => {
+    asked.length = 0;
+    const { status, body } = await http(`${stack.edge}/v1/files`, {
+      token: acme,
+      body: { name: 'once.csv', content_type: 'text/csv', size: 1 },
+    });
+    expect([status, body]).toMatchObject([503, { code: 'upstream_unavailable' }]);
+    expect(asked).toEqual(['POST /files']);
+    const { rows } = await stack.admin.query(`select from app.files where name = 'once.csv'`);
+    expect(rows).toHaveLength(0);
+  });
+
+  test('has its reads asked elsewhere', async () => {
+    asked.length = 0;
+    expect(await poolOf(acme)).toBe('default');
+    expect(asked).toEqual(['GET /rpc/pool_name']);
+  });
+});
+
+test('a filter that PostgREST repeats three times as long in the head of its answer harms no pool', async () => {
+  await setPools({});
+  await servedBy('default');
+  const breaks = says('a pool does not answer', 'default');
+  const before = breaks();
+  const filter = `/v1/files?select=id&limit=1&name=eq.${','.repeat(5600)}`;
+  for (let nth = 0; nth < 4; nth++) {
+    const answer = await sendTo(stack.edge, { path: `${filter}${nth}`, headers: { authorization: `Bearer ${acme}` } });
+    expect([answer.status, answer.body]).toEqual([200, '[]']);
+    expect(answer.headers['content-location']?.length).toBeGreaterThan(16 * 1024);
+  }
+  expect([breaks(), await poolOf(globex)]).toEqual([before, 'default']);
 });
 
 describe('a large answer', () => {

@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** What arrived where PostgREST would be. */
 export interface Received {
@@ -10,15 +11,24 @@ export interface Received {
   body: string;
 }
 
-/** A server in PostgREST's place that writes down what it gets. It answers everything with an empty list. */
+const SLOW_MS = 150;
+
+/** A server in PostgREST's place that writes down what it gets. It answers everything with an empty list, and `…?slow…` after a while. */
 export async function startRecorder() {
   const received: Received[] = [];
+  let inHand = 0;
+  let mostInHand = 0;
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const { method = '', url = '', headers, rawHeaders } = request;
     // The edge asks it whether it is there.
-    if (method !== 'HEAD') received.push({ method, url, headers, rawHeaders, body: Buffer.concat(chunks).toString() });
+    if (method !== 'HEAD') {
+      received.push({ method, url, headers, rawHeaders, body: Buffer.concat(chunks).toString() });
+      mostInHand = Math.max(mostInHand, ++inHand);
+      if (url.includes('?slow')) await delay(SLOW_MS);
+      inHand--;
+    }
     response.writeHead(200, { 'content-type': 'application/json', 'content-range': '*/*' }).end('[]');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -26,6 +36,12 @@ export async function startRecorder() {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     /** What came since it was asked last. */
     take: () => received.splice(0),
+    /** How many it had in hand at once, at most, since it was asked last. */
+    takeMostInHand() {
+      const most = mostInHand;
+      mostInHand = inHand;
+      return most;
+    },
     stop: () =>
       new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -91,7 +107,10 @@ export interface SentAnswer {
   body: string;
 }
 
-/** One request with exactly these headers, on a connection of its own: fetch adds some and forbids others. */
+/**
+ * One request with exactly these headers, on a connection of its own: fetch adds some and forbids others.
+ * `from`: another address of the loopback network, for a bucket of its own.
+ */
 export function sendTo(
   url: string,
   {
@@ -99,13 +118,23 @@ export function sendTo(
     path,
     headers = {},
     body,
-  }: { method?: string; path: string; headers?: Record<string, string>; body?: string },
+    from,
+  }: { method?: string; path: string; headers?: Record<string, string>; body?: string; from?: string },
 ): Promise<SentAnswer> {
   const { hostname, port } = new URL(url);
   const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
   return new Promise((resolve, reject) => {
     const sent = request(
-      { hostname, port, method, path, headers: { ...headers, ...length }, agent: false },
+      {
+        hostname,
+        port,
+        method,
+        path,
+        headers: { ...headers, ...length },
+        agent: false,
+        maxHeaderSize: 64 * 1024,
+        ...(from ? { localAddress: from } : {}),
+      },
       async (response) => {
         const chunks: Buffer[] = [];
         try {

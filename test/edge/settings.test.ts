@@ -58,6 +58,8 @@ test('an operator sets what differs, member by member, and gives it back with nu
 test.each([
   [{ read_rate: 0 }, 'tenant_settings_rates_positive does not hold'],
   [{ queue_length: -1 }, 'tenant_settings_requests_positive does not hold'],
+  [{ queue_wait: '61 s' }, 'tenant_settings_queue_wait_range does not hold'],
+  [{ queue_wait: '-1 s' }, 'tenant_settings_queue_wait_range does not hold'],
   [{ statement_timeout: '2 hours' }, 'tenant_settings_statement_timeout_range does not hold'],
   [{ cors_origins: ['https://acme.example', '*'] }, 'tenant_settings_cors_origins_form does not hold'],
   [{ cors_origins: [null] }, 'tenant_settings_cors_origins_form does not hold'],

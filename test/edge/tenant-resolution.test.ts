@@ -71,6 +71,15 @@ describe("a request by a tenant's host", () => {
     },
   );
 
+  test.each(['t-acme.rowhouse.test:80:80', 't-acme.rowhouse.test..', 'api.acme.test..', 't-acme.rowhouse.test:x'])(
+    'is refused where it is spelled so that it could be taken for another: %s',
+    async (host) => {
+      for (const token of [acme, globex]) {
+        expect(await ask(host, { token })).toEqual({ status: 400, code: 'request_invalid', of: undefined });
+      }
+    },
+  );
+
   test("is unknown under the tenants' domain where there is no such tenant", async () => {
     expect(await ask('t-nobody.rowhouse.test', { token: acme })).toMatchObject({ status: 404, code: 'tenant_unknown' });
     expect(await ask('x.t-acme.rowhouse.test', { token: acme })).toMatchObject({ status: 404, code: 'tenant_unknown' });

@@ -188,7 +188,7 @@ describe('another issuer’s token', () => {
     expect(refused(await exchange(old))).toEqual([400, 'invalid_request', 'token_invalid']);
   });
 
-  test('of an issuer that does not answer can be tried again', async () => {
+  test('of an issuer that does not answer is tried again after a while, and it is asked once until then', async () => {
     const late = await startIssuer();
     try {
       await stack.migrator.query(
@@ -197,12 +197,27 @@ describe('another issuer’s token', () => {
       );
       await stack.addMember('t_acme', 'late:ada', 'viewer');
       const token = await late.sign({ sub: 'ada' });
-      late.fail(true);
-      const failed = await exchange(token);
-      expect(refused(failed)).toEqual([503, 'temporarily_unavailable', 'issuer_unavailable']);
-      expect(failed.headers.get('retry-after')).toBe('5');
+      // First its discovery document, then its keys.
+      for (const [failing, asks] of [
+        [true, 1],
+        ['/keys', 2],
+      ] as const) {
+        late.fail(failing);
+        const before = late.asked();
+        const askedFor = async () => {
+          await exchange(token);
+          return late.asked() - before;
+        };
+        await expect.poll(askedFor, { timeout: 10_000 }).toBe(asks);
+        const answers = await Promise.all(Array.from({ length: 5 }, () => exchange(token)));
+        for (const answer of answers) {
+          expect(refused(answer)).toEqual([503, 'temporarily_unavailable', 'issuer_unavailable']);
+          expect(answer.headers.get('retry-after')).toBe('5');
+        }
+        expect(late.asked() - before).toBe(asks);
+      }
       late.fail(false);
-      expect((await exchange(token)).status).toBe(200);
+      await expect.poll(async () => (await exchange(token)).status, { timeout: 10_000 }).toBe(200);
       await stack.migrator.query('update auth.issuers set enabled = false where issuer = $1', [late.url]);
       expect(refused(await exchange(token))).toEqual([400, 'invalid_request', 'token_invalid']);
     } finally {

@@ -10,12 +10,14 @@ import { createTestStack, type TestStack } from '../support/stack.ts';
 let stack: TestStack;
 let owner: string;
 let answer = '';
+let asked = 0;
 const sockets = new Set<Socket>();
 
 const server = createServer((socket) => {
   sockets.add(socket);
   socket.on('error', () => {});
   socket.on('data', (bytes) => {
+    if (!bytes.toString().startsWith('HEAD')) asked++;
     // The edge asks with HEAD whether it is there.
     if (bytes.toString().startsWith('HEAD')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
     else if (answer === '') socket.destroy();
@@ -129,4 +131,30 @@ test('hints of PostgreSQL pass for the caller’s own mistakes, and no others', 
     const { body } = await http(`${stack.edge}/v1/files?h=${code}`, { token: owner });
     expect(JSON.stringify(body)).not.toMatch(/nme|Perhaps/);
   }
+});
+
+describe('an answer that cannot be read says nothing about the pool, and is not asked for again:', () => {
+  test.each([
+    ['a head that is too long', `HTTP/1.1 200 OK\r\nX-Long: ${'x'.repeat(70_000)}\r\nContent-Length: 2\r\n\r\n[]`],
+    ['a header that is none', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX A: b\r\n\r\n[]'],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n[]'],
+    ['a chunk that is none', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n'],
+  ])('%s', async (what, said) => {
+    const ask = (nth: number) =>
+      http<{ code: string }>(`${stack.edge}/v1/files?x=${encodeURIComponent(`${what} ${nth}`)}`, { token: owner });
+    answer = says(200, JSON_TYPE, '[]');
+    await expect.poll(async () => (await ask(0)).status).toBe(200);
+    const opened = () => stack.lines('edge').filter((line) => line.includes('"msg":"a pool does not answer"')).length;
+    const before = opened();
+    answer = said;
+    asked = 0;
+    for (const nth of [1, 2, 3, 4]) {
+      const { status, body } = await ask(nth);
+      expect([status, body.code]).toEqual([503, 'upstream_unavailable']);
+    }
+    expect(asked).toBe(4);
+    answer = says(200, JSON_TYPE, '[]');
+    expect((await ask(5)).status).toBe(200);
+    expect(opened()).toBe(before);
+  });
 });

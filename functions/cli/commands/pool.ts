@@ -53,7 +53,7 @@ function listCommand(): Command {
 function addCommand(): Command {
   return withDatabaseOptions(
     new Command('add')
-      .description('add a pool, or change one; edges follow within a second')
+      .description('add a pool, or change one; edges follow within half a second')
       .argument('<name>', 'a-z, 0-9 and -')
       .argument('<url>', 'http://host:port of a PostgREST, or unix:/path of its socket')
       .addOption(

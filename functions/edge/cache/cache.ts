@@ -1,7 +1,7 @@
 import type { Pool } from '../../database.ts';
 import { RowhouseError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
-import type { Follower } from '../follow/follower.ts';
+import { type Follower, isAuthority } from '../follow/follower.ts';
 import type { Answer, Exchange, Stage } from '../pipeline.ts';
 import { directivesOf } from './directives.ts';
 import { type Forms, give } from './entry.ts';
@@ -19,9 +19,6 @@ export interface CacheParts {
   /** For all tenants together; each has its own limit within. */
   totalBytes: number;
 }
-
-/** Whose changes change who may do what; everything else changes only what rests on it. */
-const isAuthority = (table: string) => table.startsWith('tenancy.') || table.startsWith('auth.');
 
 /**
  * Answers GETs from what the database has answered before to the same tenant, role and subject, where nothing beneath has changed

@@ -26,7 +26,11 @@ select
       where polrelid = relation.oid and polcmd in ('r', '*') and polqual is not null))) from relation) as relations,
   (select json_agg(json_build_object(
     'oid', pg_proc.oid::bigint, 'schema', nspname, 'name', proname, 'volatility', provolatile, 'kind', prokind,
-    'firstArgument', coalesce(proargtypes[0]::bigint, 0), 'comment', pg_catalog.obj_description(pg_proc.oid, 'pg_proc')))
+    'firstArgument', coalesce(proargtypes[0]::bigint, 0),
+    -- PostgREST has an aggregate that returns a domain called as a media type make answers of that type.
+    'mediaType', case when prokind = 'a' then (
+      select lower(typname) from pg_catalog.pg_type where pg_type.oid = prorettype and typtype = 'd' and typname like '%/%') end,
+    'comment', pg_catalog.obj_description(pg_proc.oid, 'pg_proc')))
    from pg_catalog.pg_proc join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
    where pg_proc.oid >= 16384) as functions,
   (select json_agg(json_build_object(

@@ -18,6 +18,8 @@ export interface Catalogue {
   computed: ReadonlySet<string>;
   /** Names by which PostgREST finds an embedded relation, besides its own name. */
   joinNames: ReadonlySet<string>;
+  /** Media types that aggregates of ours make, reading what they like; lower-case. */
+  mediaTypes: ReadonlySet<string>;
   /** Foreign keys, from table to table. */
   references: readonly (readonly [from: string, to: string])[];
 }
@@ -41,6 +43,7 @@ interface DatabaseFunction {
   volatility: string;
   kind: string;
   firstArgument: number;
+  mediaType: string | null;
   comment: string | null;
 }
 
@@ -140,6 +143,7 @@ export async function readCatalogue(pool: Pool, fingerprint: string): Promise<Ca
       ...overRows.map(({ name }) => name),
       ...(keys ?? []).flatMap(({ name, columns }) => [name, ...columns]),
     ]),
+    mediaTypes: new Set(functions.flatMap(({ mediaType }) => mediaType ?? [])),
     references: (keys ?? []).map(({ from, to }) => [nameOf(facts, from), nameOf(facts, to)] as const),
   };
 }

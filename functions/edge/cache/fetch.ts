@@ -7,7 +7,7 @@ import { type Directives, mayKeep } from './directives.ts';
 import { COMMON_HEADERS, formsOf, give } from './entry.ts';
 import type { Schema } from './schema.ts';
 import type { Kept, Store, Tenant } from './store.ts';
-import { isOff, type Reading, readTarget } from './target.ts';
+import { isOff, isOwnForm, type Reading, readTarget } from './target.ts';
 import type { Verdict, Verdicts } from './verdicts.ts';
 
 export type Next = () => Promise<Answer>;
@@ -63,7 +63,9 @@ export function createFetcher(parts: FetcherParts): Fetcher {
     if (!knowsWrites(wanted.tenant)) await sync();
     const catalogue = schema.current() ?? (await schema.refresh());
     const reading = catalogue && readTarget(exchange.path, catalogue);
-    if (!reading || isOff(reading, settings) || !isFollowing()) return bypass(exchange, next);
+    if (!reading || !isOwnForm(exchange.headers.accept, catalogue) || isOff(reading, settings) || !isFollowing()) {
+      return bypass(exchange, next);
+    }
     Object.assign(exchange.replyHeaders, COMMON_HEADERS);
     exchange.replyHeaders['x-cache'] = 'MISS';
     return ask(wanted, begin(wanted, reading, catalogue), next);

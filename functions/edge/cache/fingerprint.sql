@@ -14,6 +14,9 @@ with relations as (
   union all select 3, oid::bigint, xmin from pg_catalog.pg_policy
   union all select 4, oid::bigint, xmin from pg_catalog.pg_rewrite where oid >= 16384
   union all select 5, oid::bigint, xmin from pg_catalog.pg_proc where oid >= 16384
+  -- What aggregates return: the name of a domain is a media type.
+  union all select 14, pg_type.oid::bigint, pg_type.xmin
+    from pg_catalog.pg_proc join pg_catalog.pg_type on pg_type.oid = prorettype where prokind = 'a' and pg_proc.oid >= 16384
   union all select 6, oid::bigint, xmin from pg_catalog.pg_trigger where tgparentid = 0
   union all select 7, oid::bigint, xmin from pg_catalog.pg_constraint where contype = 'f' and conparentid = 0
   union all select 8, oid::bigint, xmin from pg_catalog.pg_namespace where oid >= 16384

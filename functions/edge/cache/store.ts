@@ -139,7 +139,11 @@ export function createStore(totalBytes: number): Store {
     keep(tenant, kept, limit) {
       const isCurrent = kept.alive && kept.authority === tenant.authority && tenants.peek(tenant.id) === tenant;
       const size = bytesOf(kept);
-      if (!isCurrent || size > limit) return unwatch(tenant, kept);
+      if (!isCurrent || size > limit) {
+        // Nothing tells it of changes any more: those who wait for it have to ask for themselves.
+        kept.alive = false;
+        return unwatch(tenant, kept);
+      }
       if (tenant.kept?.maxSize !== limit) {
         tenant.kept?.clear();
         tenant.kept = newKeep(tenant, limit);

@@ -90,6 +90,15 @@ function withJunctions(tables: Set<string>, { references, recorded }: Catalogue)
   return true;
 }
 
+/** Whether PostgREST by itself makes the answer that Accept names, and no aggregate of ours, which may read anything. */
+export function isOwnForm(accept: string | undefined, { mediaTypes }: Catalogue): boolean {
+  if (mediaTypes.size === 0) return true;
+  // Those two stand for whatever is asked for without a type, or with one that PostgREST derives from JSON.
+  if (mediaTypes.has('*/*') || mediaTypes.has('application/json')) return false;
+  const named = (accept ?? '').toLowerCase().split(',');
+  return !named.some((each) => mediaTypes.has((each.split(';', 1)[0] as string).trim()));
+}
+
 /** Whether the tenant does not want this kept: named as in the address, or a table beneath. */
 export function isOff({ names, tables }: Reading, { uncachedTables }: TenantSettings): boolean {
   if (uncachedTables.length === 0) return false;

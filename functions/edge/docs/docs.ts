@@ -1,7 +1,7 @@
 import helmet from '@fastify/helmet';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Api, bodyOf, exchangeOf, sendAnswer } from '../api.ts';
-import { sendBody } from '../front-door/compression.ts';
+import { encodingOf, sendBody } from '../front-door/compression.ts';
 import { SECURITY_HEADERS } from '../front-door/security-headers.ts';
 import type { Exchange } from '../pipeline.ts';
 import { documentOf } from './document.ts';
@@ -45,8 +45,8 @@ export function serveDocs(server: FastifyInstance, { forward, body }: Pick<Api, 
   const publicDocument = documentOf();
 
   async function sendSeen(request: FastifyRequest, reply: FastifyReply, root: typeof V1 | typeof ADMIN) {
-    reply.headers({ vary: 'Authorization', 'cache-control': 'private, no-cache' });
     const exchange = descriptionOf(request, root, body);
+    Object.assign(exchange.replyHeaders, { vary: 'Authorization', 'cache-control': 'private, no-cache' });
     try {
       const answer = await forward(exchange);
       if (answer.status !== 200) return await sendAnswer(exchange, reply, answer);
@@ -104,15 +104,18 @@ export function serveDocs(server: FastifyInstance, { forward, body }: Pick<Api, 
     scope.get('/docs', (_request, reply) => reply.redirect('/docs/', 308));
     scope.get('/docs/', (request, reply) => {
       reply.type('text/html; charset=utf-8').header('cache-control', 'no-cache');
-      return sendBody(request, reply, Buffer.from(reference?.page ?? ''));
+      return sendBody(request, reply, (reference as Reference).page);
     });
     scope.get('/docs/js/scalar.js', (request, reply) => {
-      const { script = '', scriptTag = '' } = reference ?? {};
-      reply
-        .type('text/javascript; charset=utf-8')
-        .headers({ etag: scriptTag, 'cache-control': 'public, max-age=3600' });
-      const known = request.headers['if-none-match']?.includes(scriptTag);
-      return known ? reply.code(304).send() : sendBody(request, reply, Buffer.from(script));
+      const { script, scriptTag } = reference as Reference;
+      const encoding = encodingOf(request.headers['accept-encoding'] ?? '');
+      const vary = [reply.getHeader('vary'), 'Accept-Encoding'].filter(Boolean).join(', ');
+      // A strong tag would promise the same bytes in each form (RFC 9110, 8.8.3.3).
+      const etag = encoding ? `W/${scriptTag}` : scriptTag;
+      reply.type('text/javascript; charset=utf-8').headers({ etag, vary, 'cache-control': 'public, max-age=3600' });
+      if (request.headers['if-none-match']?.includes(scriptTag)) return reply.code(304).send();
+      if (encoding) reply.header('content-encoding', encoding);
+      return reply.send(script[encoding ?? 'identity']);
     });
   });
 }

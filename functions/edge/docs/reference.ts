@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { fastify } from 'fastify';
+import { compressed, type Encoding } from '../front-door/compression.ts';
 
 /** What /docs is made of. */
 export interface Reference {
-  page: string;
-  script: string;
+  page: Buffer;
+  /** In each of its forms: 4 MB are half a second of work to pack, which is not for every stranger to ask for. */
+  script: Record<Encoding | 'identity', Buffer>;
   scriptTag: string;
   /** Of the page's own script, for its Content-Security-Policy. */
   inlineHash: string;
@@ -59,5 +61,12 @@ export async function renderReference(): Promise<Reference> {
   if (page === undefined || script === undefined) throw new Error('the reference has no page or no script');
   const inline = [...page.matchAll(/<script(?![^>]*\bsrc=)[^>]*>([\s\S]*?)<\/script>/g)].map(([, text = '']) => text);
   if (inline.length !== 1) throw new Error(`the reference has ${inline.length} scripts in its page, not one`);
-  return { page, script, scriptTag: `"${tagOf(script)}"`, inlineHash: tagOf(inline[0] ?? '') };
+  const identity = Buffer.from(script);
+  const [br, gzip] = await Promise.all([compressed('br', identity), compressed('gzip', identity)]);
+  return {
+    page: Buffer.from(page),
+    script: { identity, br, gzip },
+    scriptTag: `"${tagOf(script)}"`,
+    inlineHash: tagOf(inline[0] ?? ''),
+  };
 }

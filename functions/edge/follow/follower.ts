@@ -8,6 +8,9 @@ export interface Change {
   table: string;
 }
 
+/** Whose changes change who may do what; everything else changes only what rests on it. */
+export const isAuthority = (table: string) => table.startsWith('tenancy.') || table.startsWith('auth.');
+
 /** Knows what has been committed, as of a moment after each question: nothing that rests on it can be stale. */
 export interface Follower {
   /**

@@ -1,3 +1,5 @@
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
 import compress from '@fastify/compress';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Answer } from '../pipeline.ts';
@@ -9,6 +11,25 @@ const AT_ONCE_BYTES = 16 * 1024;
 
 export const COMPRESSIBLE = /^(?:text\/|application\/(?:[\w.+-]+\+)?(?:json|xml))/;
 const ENCODED = /\b(?:br|gzip)\b|\*/;
+
+export type Encoding = 'br' | 'gzip';
+
+/** Not refused by a weight of nought. */
+const BR = /\bbr\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/;
+const GZIP = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/;
+
+/** Of what is kept in both. @param accepted Accept-Encoding */
+export const encodingOf = (accepted: string): Encoding | undefined =>
+  BR.test(accepted) ? 'br' : GZIP.test(accepted) ? 'gzip' : undefined;
+
+const brotliAsync = promisify(brotliCompress);
+const gzipAsync = promisify(gzip);
+/** As @fastify/compress: the quality at which brotli is as quick as gzip. */
+const QUALITY = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
+
+/** Beside the event loop. */
+export const compressed = (encoding: Encoding, body: Buffer): Promise<Buffer> =>
+  encoding === 'br' ? brotliAsync(body, QUALITY) : gzipAsync(body);
 
 /** Gives replies compress(), and does nothing by itself: most answers are small, and most clients between machines do not ask. */
 export function allowCompression(server: FastifyInstance): void {

@@ -19,8 +19,9 @@ interface InHand {
 
 const inHand = new WeakMap<Socket, InHand>();
 
-/** Node takes the socket from a response when it has been written. */
-const isOpen = (response: ServerResponse | undefined): response is ServerResponse => !!response?.socket;
+/** One that waits behind others has no socket yet, so the socket does not tell. */
+const isOpen = (response: ServerResponse | undefined): response is ServerResponse =>
+  response !== undefined && !response.writableFinished && !response.destroyed;
 
 /**
  * The answer that a pipelined request has to wait for, if there is one. Node hands out requests as they come in and orders the answers
@@ -59,6 +60,10 @@ export function refuseClient(error: Error & { code?: string }, socket: Socket): 
 export function watchConnections(server: Server): void {
   // Behind Fastify, which asks for the answer before.
   server.on('request', (request, response) => inHand.set(request.socket, { request, response }));
+  // Node would drop what stands behind the 2,000th without a word; the front door counts, and so does the limit of the head's bytes.
+  server.maxHeadersCount = 0;
+  // Node would answer by itself, with nothing but a status; the front door refuses it as it refuses others.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
   // No request to Node: without a listener it would close the connection without a word.
   server.on('connect', (_request, socket: Socket) => {
     endWith(socket, 405, 'Method Not Allowed', [`Allow: ${[...METHODS].join(', ')}`]);

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { RateLimiter } from '../limits/limiter.ts';
 import type { Stage } from '../pipeline.ts';
 import type { Settings } from '../settings.ts';
 import type { Hosts } from '../tenant-resolution.ts';
@@ -6,6 +7,8 @@ import type { Hosts } from '../tenant-resolution.ts';
 export interface CorsParts {
   settings: Pick<Settings, 'of'>;
   hosts: Hosts;
+  /** Takes from the address's bucket before a host is looked up for somebody without a token. */
+  takeAddress: RateLimiter['takeAddress'];
   /** Whose pages may call for tenants that name none themselves; `*` for everybody's. */
   origins: readonly string[];
 }
@@ -33,6 +36,7 @@ const EXPOSED = [
   'X-Tenant-Id',
 ].join(', ');
 const PREFLIGHT_SECONDS = 600;
+const withOrigin = (vary: string) => (/\bOrigin\b/i.test(vary) ? vary : `${vary}, Origin`);
 const HEADER_NAMES = /^[\w-]{1,64}(?:, ?[\w-]{1,64}){0,31}$/;
 
 /**
@@ -40,13 +44,13 @@ const HEADER_NAMES = /^[\w-]{1,64}(?:, ?[\w-]{1,64}){0,31}$/;
  * itself may be shown to is decided by the caller's tenant, which a hook in front of the route, as @fastify/cors has, cannot know.
  * No cookies are involved, so credentials are never allowed.
  */
-export function createCors({ settings, hosts, origins }: CorsParts): Cors {
+export function createCors({ settings, hosts, takeAddress, origins }: CorsParts): Cors {
   const allows = (origin: string, own: readonly string[]) => {
     const list = own.length > 0 ? own : origins;
     return list.includes(origin) || list.includes('*');
   };
   const mark = (headers: Record<string, string>, origin: string, own: readonly string[]) => {
-    headers.vary = 'Origin';
+    headers.vary = headers.vary === undefined ? 'Origin' : withOrigin(headers.vary);
     if (!allows(origin, own)) return false;
     headers['access-control-allow-origin'] = origin;
     headers['access-control-expose-headers'] = EXPOSED;
@@ -54,7 +58,14 @@ export function createCors({ settings, hosts, origins }: CorsParts): Cors {
   };
 
   async function byHost(request: FastifyRequest, reply: FastifyReply, origin: string): Promise<boolean> {
-    const tenantId = await hosts.tenantOf(request.headers.host);
+    const fields: Record<string, string> = {};
+    const admit = () => takeAddress(request.ip, fields);
+    let tenantId: string | null;
+    try {
+      tenantId = await hosts.tenantForStranger(request.headers.host, admit);
+    } finally {
+      reply.headers(fields);
+    }
     const own = tenantId ? (await settings.of(tenantId)).corsOrigins : [];
     const headers: Record<string, string> = {};
     const allowed = mark(headers, origin, own);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RawRequestDefaultExpression } from 'fastify';
+import { RowhouseError } from '../../errors.ts';
 import { sendProblem } from '../reply.ts';
 import { allowCompression } from './compression.ts';
 import { answerBefore, watchConnections } from './connections.ts';
@@ -76,14 +77,17 @@ export function openFrontDoor(server: FastifyInstance, { cors, timeouts }: { cor
       return done(error as Error);
     }
     limitBodyTime(request, reply, timeouts.bodyMs);
+    // Before Fastify takes in a body that nobody is going to look at.
+    const pass = () => done(request.is404 ? new RowhouseError('not_found') : undefined);
     const proceed = () => {
       const answered = cors.onRequest(request, reply);
-      if (answered === false) return done();
-      Promise.resolve(answered).then((isAnswered) => isAnswered || done(), done);
+      if (answered === false) return pass();
+      Promise.resolve(answered).then((isAnswered) => isAnswered || pass(), done);
     };
     const before = answerBefore(request.raw);
-    if (before) before.once('close', proceed);
-    else proceed();
+    if (!before) return proceed();
+    // A connection that has ended takes no answer any more: what waited on it is not carried out (RFC 9112, 9.6).
+    before.once('close', () => request.raw.socket.writable && proceed());
   });
   // Otherwise an answer given while draining leaves its connection open, and the drain waits for the client to go.
   server.addHook('onSend', (_request, reply, payload, done) => {

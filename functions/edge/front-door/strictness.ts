@@ -1,5 +1,7 @@
-import type { IncomingMessage } from 'node:http';
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { RowhouseError } from '../../errors.ts';
+import { HOP_BY_HOP } from '../forwarding.ts';
 
 /** What two readers could take for two different requests is refused before anything reads it. */
 
@@ -27,12 +29,41 @@ const REPEATABLE = new Set([
   'x-forwarded-proto',
 ]);
 
+/** Browsers send twenty. */
+const MOST_HEADERS = 200;
+/** Names, IPv4 or IPv6, with or without a port. `a:80:80` and `a..` are what a reader that cuts off only one takes for a name that it is not. */
+const HOST = /^(?:[\w-]+(?:\.[\w-]+)*\.?|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
+
 function refuse(detail: string): never {
   throw new RowhouseError('request_invalid', { detail });
 }
 
+/** With a status that `request_invalid` does not have by itself. */
+function refuseAs(statusCode: number, detail: string): never {
+  throw Object.assign(new Error(detail), { statusCode });
+}
+
+/** What a Connection header names is for this connection alone; what the edge acts on and PostgREST does not get would be two readings. */
+function checkConnection(connection: string, headers: IncomingHttpHeaders): void {
+  for (const option of connection.toLowerCase().split(',')) {
+    const name = option.trim();
+    if (name in headers && !HOP_BY_HOP.has(name)) refuse(`The Connection header names ${name}.`);
+  }
+}
+
+/** Node gives bytes as Latin 1, and sends them on as they came. PostgreSQL takes no others than UTF-8. What is longer as UTF-8 is not all ASCII. */
+function checkValues(rawHeaders: readonly string[]): void {
+  for (let index = 1; index < rawHeaders.length; index += 2) {
+    const value = rawHeaders[index] as string;
+    if (Buffer.byteLength(value) !== value.length && !isUtf8(Buffer.from(value, 'latin1'))) {
+      refuse(`The ${rawHeaders[index - 1]?.toLowerCase()} header is not UTF-8.`);
+    }
+  }
+}
+
 /** Node keeps the first of some headers and joins others; which one counted would be anybody's guess. */
 function checkHeaders({ rawHeaders, headers, method, httpVersion }: IncomingMessage): void {
+  if (rawHeaders.length >= 2 * MOST_HEADERS) refuseAs(431, `A request can have fewer than ${MOST_HEADERS} headers.`);
   // Node reads others, too, as if they were 1.1. Chunks came with 1.1.
   if (httpVersion !== '1.1' && (httpVersion !== '1.0' || headers['transfer-encoding'] !== undefined)) {
     refuse(`HTTP/${httpVersion} is not understood.`);
@@ -44,6 +75,15 @@ function checkHeaders({ rawHeaders, headers, method, httpVersion }: IncomingMess
       if (seen.has(name) && !REPEATABLE.has(name)) refuse(`More than one ${name} header.`);
       seen.add(name);
     }
+  }
+  checkValues(rawHeaders);
+  const { connection, expect, host } = headers;
+  if (host !== undefined && !HOST.test(host)) refuse('The Host header is not a name with or without a port.');
+  if (connection !== undefined && connection !== 'keep-alive' && connection !== 'close') {
+    checkConnection(connection, headers);
+  }
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    refuseAs(417, 'No expectation but 100-continue can be met.');
   }
   // It would not be forwarded; what a reader behind would make of it, nobody knows.
   if (

@@ -34,9 +34,9 @@ export function createAnswers(pool: Pool) {
   }
 
   return {
-    /** @param body undefined where it is too large to keep */
+    /** @param body undefined where it is not to be kept; nor are the headers then */
     async keep({ token, key, hash }: Claim, { status, headers }: Answer, body: Buffer | undefined): Promise<void> {
-      const values = [token, key, hash, status, JSON.stringify(headers), body ?? null];
+      const values = [token, key, hash, status, JSON.stringify(body ? headers : {}), body ?? null];
       await pool.query('select auth.keep_answer($1, $2, $3, $4, $5, $6)', values);
     },
 

@@ -5,13 +5,13 @@ import type { Exchange } from '../pipeline.ts';
 const HEADERS = ['accept', 'content-encoding', 'content-type', 'prefer', 'range', 'range-unit'] as const;
 
 /**
- * Tells one request from another under the same key: method, target, the caller's rank (an answer is not repeated to a token that may do
- * less), the headers that matter, body. As base64url.
+ * Tells one request from another under the same key: method, target, role, the headers that matter, body. As base64url. What the token may
+ * do is for the gate to compare: a token says at most what it once was.
  */
 export function fingerprint({ method, prefix, path, headers, caller }: Exchange, body: Buffer): string {
   const said = HEADERS.map((name) => headers[name] ?? null);
   return createHash('sha256')
-    .update(JSON.stringify([method, prefix + path, caller?.role, caller?.tenantRole, ...said]))
+    .update(JSON.stringify([method, prefix + path, caller?.role, ...said]))
     .update('\n')
     .update(body)
     .digest('base64url');

@@ -8,6 +8,9 @@ import { fingerprint } from './fingerprint.ts';
 const KEPT_BYTES = 256 * 1024;
 const ERROR_BYTES = 16 * 1024;
 
+/** Of an answer with a secret, such as a new API key. It is remembered that there was one, and no more. */
+const NO_STORE = /\bno-store\b/i;
+
 const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /** The whole of a body that is not larger than `limit`; of a larger one nothing. And the same body to send on. */
@@ -53,7 +56,8 @@ export function createIdempotency({ pool }: { pool: Pool }): { stage: Stage } {
       return first;
     }
     if (answer.status >= 300) return answer;
-    const { whole, body } = await bounded(answer.body, KEPT_BYTES);
+    const isKept = !NO_STORE.test(String(answer.headers['cache-control'] ?? ''));
+    const { whole, body } = isKept ? await bounded(answer.body, KEPT_BYTES) : { body: answer.body };
     // The request was committed: its answer goes out whether it can be stored or not.
     await answers.keep(claim, answer, whole).catch((error: Error) => {
       request.log.error({ error: error.message }, 'an answer could not be stored under its Idempotency-Key');

@@ -28,28 +28,48 @@ export function createAddresses({ rate, burst }: AddressLimit) {
   const buckets = new LRUCache<string, { units: number; at: number }>({ max: KEPT });
   const policy = policyField('address', rate, burst);
 
+  function filled(address: string) {
+    const now = performance.now();
+    const network = networkOf(address);
+    let bucket = buckets.get(network);
+    if (!bucket) {
+      bucket = { units: burst, at: now };
+      buckets.set(network, bucket);
+    }
+    bucket.units = Math.min(burst, bucket.units + (rate * (now - bucket.at)) / 1000);
+    bucket.at = now;
+    return bucket;
+  }
+
+  const refusal = (units: number) =>
+    new RowhouseError('rate_limited', {
+      detail: `Without a token, an address may send ${rate} requests a second.`,
+      hint: 'Send an Authorization header: Bearer <token>',
+      headers: { 'Retry-After': String(secondsToMore(units, rate)) },
+    });
+
   return {
     /** @returns rate_limited where there is none left */
     take(address: string, replyHeaders: Record<string, string>): RowhouseError | undefined {
-      const now = performance.now();
-      const network = networkOf(address);
-      let bucket = buckets.get(network);
-      if (!bucket) {
-        bucket = { units: burst, at: now };
-        buckets.set(network, bucket);
-      }
-      bucket.units = Math.min(burst, bucket.units + (rate * (now - bucket.at)) / 1000);
-      bucket.at = now;
+      const bucket = filled(address);
       const allowed = bucket.units >= 1;
       if (allowed) bucket.units--;
       replyHeaders['ratelimit-policy'] = policy;
       replyHeaders.ratelimit = limitField('address', bucket.units, rate);
-      if (allowed) return undefined;
-      return new RowhouseError('rate_limited', {
-        detail: `Without a token, an address may send ${rate} requests a second.`,
-        hint: 'Send an Authorization header: Bearer <token>',
-        headers: { 'Retry-After': String(secondsToMore(bucket.units, rate)) },
-      });
+      return allowed ? undefined : refusal(bucket.units);
+    },
+    /**
+     * Sets a unit aside while something that the address sent is looked up: however many look-ups run at once, they are no more than the bucket has.
+     * @returns what gives it back
+     * @throws RowhouseError rate_limited
+     */
+    hold(address: string): () => void {
+      const bucket = filled(address);
+      if (bucket.units < 1) throw refusal(bucket.units);
+      bucket.units--;
+      return () => {
+        bucket.units = Math.min(burst, bucket.units + 1);
+      };
     },
   };
 }

@@ -10,6 +10,8 @@ export interface Buckets {
   take(bucket: Bucket): boolean | Promise<boolean>;
   /** Uses more, after the fact. */
   charge(bucket: Bucket, units: number): void;
+  /** A unit that was taken was not used. */
+  restore(bucket: Bucket): void;
   /** What is left, as far as this edge knows. */
   left(bucket: Bucket): number;
   /** Gives back what is held. */
@@ -87,6 +89,10 @@ export function createBuckets(leases: Leases): Buckets {
       bucket.held -= units;
       bucket.used += units;
       if (bucket.held < 0 && !leases.alone()) void leases.ask(bucket, false);
+    },
+    restore(bucket) {
+      bucket.held = Math.min(bucket.held + 1, bucket.burst);
+      bucket.used--;
     },
     left: (bucket) => expected(bucket, performance.now(), leases.edges()),
     stop() {

@@ -100,10 +100,14 @@ export class AnswerHandler implements Dispatcher.DispatchHandler {
   }
 }
 
+const UNREADABLE = /^UND_ERR_(?:HEADERS_OVERFLOW|RES_CONTENT_LENGTH_MISMATCH)$/;
+
 function failureOf(error: Error & { code?: string }, sent: boolean): Failure {
-  const { code = '' } = error;
+  const { code = '', name } = error;
   // What undici refuses to send is wrong with the request, not with the upstream.
   if (/^UND_ERR_(INVALID_ARG|NOT_SUPPORTED|REQ_CONTENT_LENGTH_MISMATCH)$/.test(code)) return 'refused';
   if (!sent) return 'unsent';
+  // undici gives its parser's errors no code.
+  if (name === 'HTTPParserError' || UNREADABLE.test(code)) return 'unreadable';
   return /^UND_ERR_(HEADERS|BODY)_TIMEOUT$/.test(code) ? 'late' : 'broken';
 }

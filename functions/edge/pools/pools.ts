@@ -77,7 +77,8 @@ export async function createPools({ checkMs, replicaLagMs, ...parts }: PoolsPart
         // What was not sent may go wherever it has not been. A read is asked once more, too, and in the same place where there is no
         // other: it may have met a connection that was just closing.
         if (!(unsent && hasElsewhere)) {
-          if (!isRead || repeated || error.failure === 'late') throw unavailable(undefined, error);
+          const isFinal = error.failure === 'late' || error.failure === 'unreadable';
+          if (!isRead || repeated || isFinal) throw unavailable(undefined, error);
           repeated = true;
         }
         if (hasElsewhere) tried = elsewhere;

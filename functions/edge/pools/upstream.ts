@@ -41,6 +41,8 @@ const REVIVE_MS = 100;
 /** Below PostgREST's own, so that a connection is not closed by it while a request is on the way. */
 const KEEP_ALIVE_MS = 20_000;
 const WAITING_PER_CONNECTION = 4;
+/** PostgREST repeats a query in its Content-Location with every comma as `%2C`; a query has up to 16 KiB. */
+const HEAD_BYTES = 64 * 1024;
 
 function connectionTo(url: string) {
   if (!url.startsWith('unix:')) return { origin: url, connect: { timeout: CONNECT_MS } };
@@ -51,7 +53,7 @@ export function createUpstream(options: UpstreamOptions, log: Logger): Upstream 
   const { name, connections } = options;
   const { origin, connect } = connectionTo(options.url);
   const settings = { connect, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS };
-  const pool = new Pool(origin, { ...settings, connections });
+  const pool = new Pool(origin, { ...settings, connections, maxHeaderSize: HEAD_BYTES });
   // A connection of its own: a pool whose connections are all in use is busy, not away.
   const prober = new Client(origin, { ...settings, headersTimeout: PROBE_MS, bodyTimeout: PROBE_MS });
   const load: Load = { inFlight: 0, answeredAt: 0 };
@@ -60,7 +62,9 @@ export function createUpstream(options: UpstreamOptions, log: Logger): Upstream 
   let probing: Promise<boolean> | undefined;
   let probedAt = 0;
 
-  const isFailure = (error: Error) => !(error instanceof UpstreamError) || error.failure !== 'refused';
+  // What depends on the request would let one tenant close the pool for others.
+  const isFailure = (error: Error) =>
+    !(error instanceof UpstreamError && (error.failure === 'refused' || error.failure === 'unreadable'));
   // Half-open at once: in front of an open circuit stand probes alone, never a request, and probes are spaced by whoever asks.
   const breaker = circuitBreaker(handleWhen(isFailure), {
     halfOpenAfter: 0,

@@ -20,13 +20,15 @@ export interface ApiKeyParts {
   follower: Follower;
   log: Logger;
   tokenTtlSeconds: number;
+  /** Before a key that is not known is looked up. @returns what is to be called afterwards @throws RowhouseError rate_limited */
+  holdAddress(address: string): () => void;
 }
 
 export interface ApiKeys {
   /**
    * The sealed token of a key that was sent as a bearer token; from memory, without a promise, where it is known.
    * @param address of the client, as the edge sees it
-   * @throws RowhouseError api_key_invalid, address_refused, tenant_suspended, database_unavailable
+   * @throws RowhouseError api_key_invalid, address_refused, tenant_suspended, rate_limited, database_unavailable
    */
   tokenOf(key: string, address: string): string | Promise<string>;
   /** A token anew, of fewer scopes if asked for. Raises what tokenOf() raises, and scope_insufficient. */
@@ -46,6 +48,9 @@ interface Known {
 const KEPT = 20_000;
 const FORM = /^rh_live_[a-z0-9][a-z0-9_]{0,46}_[0-9a-f]{16}_[0-9a-f]{64}$/;
 const RECORD_MS = 5000;
+/** A client that goes on with a key that is no good is not looked up each time. A key never becomes good again. */
+const REFUSED_MS = 1000;
+const REFUSED_KEPT = 2000;
 
 /** As PostgreSQL reads it: an IPv4 address that came over IPv6 is an IPv4 address. */
 function inetOf(address: string): string | null {
@@ -57,22 +62,22 @@ function inetOf(address: string): string | null {
  * Exchanges API keys and keeps their tokens until shortly before they end, until anything about the tenant's keys changes, or until a
  * signing key does. The gate looks the key up on every request: a token that is kept too long is refused there.
  */
-export function createApiKeys({ pool, follower, log, tokenTtlSeconds }: ApiKeyParts): ApiKeys {
+export function createApiKeys({ pool, follower, log, tokenTtlSeconds, holdAddress }: ApiKeyParts): ApiKeys {
   const known = new LRUCache<string, Known>({ max: KEPT });
   const asked = new Map<string, Promise<string>>();
+  const refused = new LRUCache<string, { error: RowhouseError; until: number }>({ max: REFUSED_KEPT });
   let used = new Set<Known>();
 
-  const forget = () => {
-    known.clear();
-    asked.clear();
+  // Asked anew, each when it is next used: that it was good a while ago is worth knowing.
+  const doubt = (tenantId?: string | null) => {
+    for (const key of known.values()) if (tenantId === undefined || key.tenantId === tenantId) key.renewAt = 0;
+    asked.clear(); // what is under way may have been asked before the change
   };
   follower.onChange(({ tenantId, table }) => {
-    if (table === 'auth.signing_keys') forget();
-    if (table !== 'auth.api_keys') return;
-    asked.clear(); // what is under way may have been asked before the change
-    for (const [name, key] of known.entries()) if (key.tenantId === tenantId) known.delete(name);
+    if (table === 'auth.signing_keys') doubt();
+    if (table === 'auth.api_keys') doubt(tenantId);
   });
-  follower.onReset(forget);
+  follower.onReset(() => doubt());
 
   async function exchange(key: string, address: string, scopes?: string[]): Promise<ExchangedKey> {
     if (!FORM.test(key)) throw new RowhouseError('api_key_invalid', { hint: 'check that the whole key was sent' });
@@ -89,6 +94,8 @@ export function createApiKeys({ pool, follower, log, tokenTtlSeconds }: ApiKeyPa
   function ask(name: string, key: string, address: string): Promise<string> {
     const under = asked.get(name);
     if (under) return under;
+    // One that was good a while ago is renewed, whatever others at its address are up to.
+    const done = known.has(name) ? () => {} : holdAddress(address);
     const asking = exchange(key, address).then(({ token, tenant_id, key_id, expires_in }) => {
       const now = Date.now();
       const renewAt = now + (expires_in - Math.min(60, expires_in / 5)) * 1000;
@@ -97,10 +104,15 @@ export function createApiKeys({ pool, follower, log, tokenTtlSeconds }: ApiKeyPa
       return token;
     });
     asked.set(name, asking);
-    const done = () => {
+    const end = (error?: unknown) => {
+      done();
       if (asked.get(name) === asking) asked.delete(name);
+      if (!(error instanceof RowhouseError)) return;
+      if (error.status < 500) known.delete(name);
+      if (error.code === 'api_key_invalid' || error.code === 'address_refused')
+        refused.set(name, { error, until: Date.now() + REFUSED_MS });
     };
-    asking.then(done, done);
+    asking.then(() => end(), end);
     return asking;
   }
 
@@ -130,7 +142,11 @@ export function createApiKeys({ pool, follower, log, tokenTtlSeconds }: ApiKeyPa
       const name = hash('sha256', key, 'base64') + address;
       const found = known.get(name);
       const now = Date.now();
-      if (!found || found.renewAt <= now) return ask(name, key, address);
+      if (!found || found.renewAt <= now) {
+        const again = refused.get(name);
+        if (again && again.until > now) throw again.error;
+        return ask(name, key, address);
+      }
       found.usedAt = now;
       used.add(found);
       return found.token;

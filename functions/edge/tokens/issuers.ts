@@ -1,4 +1,12 @@
-import { createRemoteJWKSet, decodeJwt, errors, jwtVerify, type RemoteJWKSet } from 'jose';
+import {
+  createRemoteJWKSet,
+  customFetch,
+  decodeJwt,
+  errors,
+  type FetchImplementation,
+  jwtVerify,
+  type RemoteJWKSet,
+} from 'jose';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Pool } from '../../database.ts';
@@ -29,14 +37,33 @@ export interface Issuers {
 
 const FETCH_MS = 5000;
 const DISCOVERED_MS = 3_600_000;
+/** How long an issuer that did not answer is not asked again: anybody can send tokens that name it. */
+const FAILED_MS = 2000;
 /** Two clocks are never quite the same. */
 const CLOCK_SECONDS = 5;
 
+const jwksSchema = z.object({ keys: z.array(z.looseObject({})) });
 const discoverySchema = z.object({ issuer: z.string(), jwks_uri: z.url() });
 
 const invalid = (detail: string, cause?: unknown) => new RowhouseError('token_invalid', { detail, cause });
 const unavailable = (cause: unknown) =>
   new RowhouseError('issuer_unavailable', { headers: { 'Retry-After': '5' }, cause });
+
+/** As fetch(), for keys; a failure is the answer for a while. Others who ask meanwhile are jose's to keep together. */
+function fetchKeys(): FetchImplementation {
+  let failed: { cause: unknown; until: number } | undefined;
+  return async (url, options) => {
+    if (failed && performance.now() < failed.until) throw failed.cause;
+    try {
+      const answer = await fetch(url, options);
+      if (answer.status !== 200) throw new Error(`${url} answered ${answer.status}`);
+      return Response.json(jwksSchema.parse(await answer.json()));
+    } catch (cause) {
+      failed = { cause, until: performance.now() + FAILED_MS };
+      throw cause;
+    }
+  };
+}
 
 /** Verifies JWTs of the issuers that operators trust, with keys that each of them publishes. */
 export function createIssuers(pool: Pool, { allowHttp, jwksCooldownMs }: IssuerOptions): Issuers {
@@ -64,10 +91,11 @@ export function createIssuers(pool: Pool, { allowHttp, jwksCooldownMs }: IssuerO
     if (known) return known;
     const fresh = (async () => {
       const url = checked(jwks_uri ?? (await discover(issuer)));
-      return createRemoteJWKSet(url, { cooldownDuration: jwksCooldownMs, timeoutDuration: FETCH_MS });
+      const options = { cooldownDuration: jwksCooldownMs, timeoutDuration: FETCH_MS, [customFetch]: fetchKeys() };
+      return createRemoteJWKSet(url, options);
     })();
     keysets.set(name, fresh);
-    fresh.catch(() => keysets.delete(name));
+    fresh.catch(() => keysets.set(name, fresh, { ttl: FAILED_MS }));
     return fresh;
   }
 

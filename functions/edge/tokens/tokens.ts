@@ -18,8 +18,8 @@ export interface TokenParts extends Omit<ApiKeyParts, 'tokenTtlSeconds'> {
 const BODY_BYTES = 64 * 1024;
 
 /** Exchanges what proves who somebody is for a sealed token. */
-export function createTokens({ pool, follower, log, takeAddress, options }: TokenParts) {
-  const apiKeys = createApiKeys({ pool, follower, log, tokenTtlSeconds: options.tokenTtlSeconds });
+export function createTokens({ pool, follower, log, takeAddress, holdAddress, options }: TokenParts) {
+  const apiKeys = createApiKeys({ pool, follower, log, holdAddress, tokenTtlSeconds: options.tokenTtlSeconds });
   const grants = createGrants({
     apiKeys,
     issuers: createIssuers(pool, options),
@@ -37,7 +37,8 @@ export function createTokens({ pool, follower, log, takeAddress, options }: Toke
         scope.addHook('onRequest', async (_request, reply) => {
           reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' });
         });
-        scope.addHook('preHandler', async ({ ip }, reply) => {
+        // Before the body is read.
+        scope.addHook('onRequest', async ({ ip }, reply) => {
           const headers: Record<string, string> = {};
           try {
             await takeAddress(ip, headers);

@@ -19,7 +19,7 @@ const addBucket =
 const addKey =
   (key: string, columns = '', values = '', tenant = A) =>
   (facts: RuleFacts) =>
-    `insert into auth.idempotency_keys (tenant_id, subject, key, request_hash${columns}) values ('${tenant(facts)}', 'prove', ${key}, 'x'${values})`;
+    `insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, rank${columns}) values ('${tenant(facts)}', 'prove', ${key}, 'x', 1${values})`;
 const nobody = () => 't_prove_nobody';
 
 /** What the edge's tables take no row of. */
@@ -27,12 +27,14 @@ export const EDGE_VALUES = {
   'tenancy.plans': [
     ['23514 plans_rates_positive', plain('update tenancy.plans set write_burst = 0')],
     ['23514 plans_requests_positive', plain('update tenancy.plans set queue_length = -1')],
+    ['23514 plans_queue_wait_range', plain(`update tenancy.plans set queue_wait = '61 s'`)],
     ['23514 plans_statement_timeout_range', plain(`update tenancy.plans set statement_timeout = '2 hours'`)],
     ['23514 plans_cache_bytes_not_negative', plain('update tenancy.plans set cache_bytes = -1')],
   ],
   'tenancy.tenant_settings': [
     ['23514 tenant_settings_rates_positive', addSettings('write_burst', '0')],
     ['23514 tenant_settings_requests_positive', addSettings('request_concurrency', '0')],
+    ['23514 tenant_settings_queue_wait_range', addSettings('queue_wait', `'61 s'`)],
     ['23514 tenant_settings_statement_timeout_range', addSettings('statement_timeout', `'1 ms'`)],
     ['23514 tenant_settings_cache_bytes_not_negative', addSettings('cache_bytes', '-1')],
     ['23514 tenant_settings_cors_origins_form', addSettings('cors_origins', `'{*}'`)],

@@ -3,6 +3,8 @@ import type { Acting, Rule } from './types.ts';
 
 const CLAIM = 'select auth.claim_key($1)';
 const HASH = 'h'.repeat(43);
+/** An owner's. */
+const RANK = 4;
 const KEEP = `select auth.keep_answer($1, $2, $3, 201, '{"a":1}', 'body') as kept`;
 const KEPT = 'select status, headers from auth.kept_answer($1, $2, $3)';
 
@@ -32,18 +34,18 @@ async function amongAll(acting: Acting): Promise<void> {
 async function addOthers({ ok, facts }: Acting, status: number | null = null): Promise<void> {
   const { A, B } = facts.world.tenants;
   await ok(
-    `insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, answer_status, answer_headers)
-     select *, $4, $5::integer, case when $5::integer is null then null else '{}'::jsonb end
+    `insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, rank, answer_status, answer_headers)
+     select *, $4, $6::integer, $5::integer, case when $5::integer is null then null else '{}'::jsonb end
      from (values ($1, $3, 'prove'), ($2, 'prove', 'prove'), ($2, $3, 'prove_other')) as others`,
-    [B, A, facts.world.subject('A', 'owner'), HASH, status],
+    [B, A, facts.world.subject('A', 'owner'), HASH, status, RANK],
   );
 }
 
-async function addOwn({ ok, facts }: Acting, key: string, hours = 0): Promise<void> {
+async function addOwn({ ok, facts }: Acting, key: string, hours = 0, rank = RANK): Promise<void> {
   await ok(
-    `insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, claimed_at)
-     values ($1, $2, $3, $4, now() - make_interval(hours => $5))`,
-    [facts.world.tenants.A, facts.world.subject('A', 'owner'), key, HASH, hours],
+    `insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, claimed_at, rank)
+     values ($1, $2, $3, $4, now() - make_interval(hours => $5), $6)`,
+    [facts.world.tenants.A, facts.world.subject('A', 'owner'), key, HASH, hours, rank],
   );
 }
 
@@ -53,7 +55,7 @@ export const idempotencyRules: Rule[] = [
     await amongAll(acting);
     await say(acting, 'POST', '/files');
     await addOthers(acting);
-    await addOwn(acting, 'prove_old', 25);
+    await addOwn(acting, 'prove_old', 25, RANK - 1);
     for (const key of ['prove', 'prove_old']) {
       await acting.ok(CLAIM, [key]);
       await acting.refused(LOST, CLAIM, [key]);
@@ -63,7 +65,7 @@ export const idempotencyRules: Rule[] = [
       `update auth.idempotency_keys set answer_status = 200, answer_headers = '{}' where key = 'prove_old'`,
     );
     await acting.refused(
-      'idempotency_answer_lost: the request was carried out with status 200; its answer was too large to keep',
+      'idempotency_answer_lost: the request was carried out with status 200; such an answer is not kept',
       CLAIM,
       ['prove_old'],
     );
@@ -80,6 +82,19 @@ export const idempotencyRules: Rule[] = [
     await acting.ok(CLAIM, ['prove_door']);
     await say(acting, 'POST', '/jobs');
     await acting.refused(told, CLAIM, ['prove_door']);
+  }),
+  rule('auth.claim_key(text)', 'a key is of one rank, as the gate leaves it', async (acting) => {
+    const told = 'idempotency_mismatch: the key was used by who could do more, or less';
+    await acting.enter('A_owner', 'rowhouse_sealer');
+    await say(acting, 'POST', '/files', { 'x-rowhouse-request-hash': HASH });
+    for (const rank of [RANK - 1, RANK + 1]) {
+      await addOwn(acting, `prove_${rank}`, 0, rank);
+      await acting.refused(told, CLAIM, [`prove_${rank}`]);
+    }
+    await addOwn(acting, 'prove_own');
+    await acting.refused(LOST, CLAIM, ['prove_own']);
+    await acting.ok(CLAIM, ['prove_new']);
+    await acting.refused(LOST, CLAIM, ['prove_new']);
   }),
   rule('auth.claim_key(text)', 'a key is 1 to 255 printable characters', async (acting) => {
     const told = 'idempotency_key_invalid: 1 to 255 printable ASCII characters';
@@ -109,8 +124,9 @@ export const idempotencyRules: Rule[] = [
       acting.same(await keep('i'.repeat(43)), [{ kept: false }], "another request's answer was kept");
       acting.same(await keep(HASH), [{ kept: true }], 'its answer was kept');
       acting.same(await keep(HASH), [{ kept: false }], 'a second answer was kept');
-      const answered = 'select count(*)::int as rows from auth.idempotency_keys where answer_status = 201';
-      acting.same(await acting.ok(answered), [{ rows: 1 }], 'requests with that answer');
+      const answered =
+        'select count(*)::int as rows from auth.idempotency_keys where answer_status = 201 and request_hash = $1';
+      acting.same(await acting.ok(answered, [HASH]), [{ rows: 1 }], 'requests with that answer');
     },
   ),
   rule('auth.kept_answer(text,text,text)', 'an answer is given to who asked, for a day', async (acting) => {

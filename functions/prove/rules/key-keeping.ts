@@ -49,6 +49,11 @@ export const keyKeepingRules: Rule[] = [
         [{ created_by: acting.facts.world.subject('A', 'admin') }],
         'who made it',
       );
+      acting.same(
+        await acting.ok(`select current_setting('response.headers')::jsonb as headers`),
+        [{ headers: [{ 'Cache-Control': 'no-store' }] }],
+        'what the answer with the secret says of keeping it',
+      );
       await acting.refused(
         'api_key_malformed: api_keys_scopes_known does not hold',
         `select v1.create_api_key('prove', '{write}')`,

@@ -116,7 +116,8 @@ grant select on tenancy.plans to rowhouse_sealer;
 --=   constraint plans_pkey primary key (tier),
 --=   constraint plans_job_concurrency_positive check (job_concurrency > 0),
 --=   constraint plans_rates_positive check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
---=   constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+--=   constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0),
+--=   constraint plans_queue_wait_range check (queue_wait between '0' and '1 minute'),
 --=   constraint plans_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
 --=   constraint plans_cache_bytes_not_negative check (cache_bytes >= 0)
 --= );
@@ -163,7 +164,8 @@ alter table tenancy.plans
   alter column statement_timeout set not null,
   alter column cache_bytes set not null,
   add constraint plans_rates_positive check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
-  add constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+  add constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0),
+  add constraint plans_queue_wait_range check (queue_wait between '0' and '1 minute'),
   add constraint plans_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
   add constraint plans_cache_bytes_not_negative check (cache_bytes >= 0);
 -- Keep what starts with --= as it is: the record of the new text.
@@ -460,6 +462,7 @@ create table auth.idempotency_keys (
   subject text not null,
   key text collate "C" not null,
   request_hash text collate "C" not null,
+  rank integer not null,
   claimed_at timestamptz not null default now(),
   answer_status integer,
   answer_headers jsonb,
@@ -477,8 +480,9 @@ comment on table auth.idempotency_keys is
   'Requests that were carried out under an Idempotency-Key, by subject: written in the transaction of the request itself, so that a '
   'key is taken if and only if its request was committed. Kept for 24 hours.';
 comment on column auth.idempotency_keys.request_hash is 'Of method, target, headers and body, as the edge saw them.';
+comment on column auth.idempotency_keys.rank is 'What the gate left of the token''s role. With another, the request is another one.';
 comment on column auth.idempotency_keys.answer_status is 'Null until the edge has stored the answer.';
-comment on column auth.idempotency_keys.answer_body is 'Null where it was larger than is kept.';
+comment on column auth.idempotency_keys.answer_body is 'Null where it is not kept: too large, or no-store.';
 select tenancy.protect('auth.idempotency_keys', partitions => 16, ledger => false);
 grant select, insert, update on auth.idempotency_keys to rowhouse_sealer;
 
@@ -538,6 +542,7 @@ as $$
 declare
   tenant text := request.tenant_id();
   subject_id text := request.subject();
+  sealed_rank integer := split_part(request.seal(), ' ', 2)::integer;
   wanted text := auth.plain_key(field);
   -- Only the edge sees the body. At PostgREST's own door the method and the path have to be the same.
   hash text := coalesce(
@@ -557,16 +562,20 @@ begin
   select * into claimed from auth.idempotency_keys as k
   where k.tenant_id = tenant and k.subject = subject_id and k.key = wanted and k.claimed_at >= now() - '24 hours'::interval;
   if not found then
-    insert into auth.idempotency_keys (tenant_id, subject, key, request_hash) values (tenant, subject_id, wanted, hash)
+    insert into auth.idempotency_keys (tenant_id, subject, key, request_hash, rank)
+    values (tenant, subject_id, wanted, hash, sealed_rank)
     on conflict (tenant_id, subject, key) do update
-      set request_hash = excluded.request_hash, claimed_at = excluded.claimed_at,
+      set request_hash = excluded.request_hash, rank = excluded.rank, claimed_at = excluded.claimed_at,
           answer_status = null, answer_headers = null, answer_body = null;
   elsif claimed.request_hash <> hash then
     perform request.raise_error('idempotency_mismatch', 'the key was used for another request', 'use a new key for a new request');
+  elsif claimed.rank <> sealed_rank then
+    -- As the gate sees it now, not as the token says: the member may have been downgraded since, the API key's token have fewer scopes.
+    perform request.raise_error('idempotency_mismatch', 'the key was used by who could do more, or less', 'use a new key for a new request');
   else
     perform request.raise_error('idempotency_answer_lost',
       case when claimed.answer_status is null then 'the request was carried out; its answer was not kept'
-           else format('the request was carried out with status %s; its answer was too large to keep', claimed.answer_status) end,
+           else format('the request was carried out with status %s; such an answer is not kept', claimed.answer_status) end,
       'read what it changed; do not send it again under another key');
   end if;
 end
@@ -621,7 +630,7 @@ begin
 end
 $$;
 comment on function auth.keep_answer(text, text, text, integer, jsonb, bytea) is
-  'Stores the answer of a request that was committed under an Idempotency-Key, as its bearer. body: null where it is too large. '
+  'Stores the answer of a request that was committed under an Idempotency-Key, as its bearer. body: null where it is not kept. '
   'Returns false where no such key waits for one. Raises what auth.enter() raises.';
 grant execute on function auth.keep_answer(text, text, text, integer, jsonb, bytea) to rowhouse_edge;
 set role rowhouse_owner;
@@ -1196,7 +1205,8 @@ create table tenancy.tenant_settings (
   constraint tenant_settings_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade,
   constraint tenant_settings_rates_positive
     check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
-  constraint tenant_settings_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+  constraint tenant_settings_requests_positive check (request_concurrency > 0 and queue_length >= 0),
+  constraint tenant_settings_queue_wait_range check (queue_wait between '0' and '1 minute'),
   constraint tenant_settings_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
   constraint tenant_settings_cache_bytes_not_negative check (cache_bytes >= 0),
   constraint tenant_settings_cors_origins_form check (
@@ -1620,6 +1630,8 @@ begin
   elsif expires_at <= now() then
     perform request.raise_error('api_key_malformed', 'expires_at has passed');
   end if;
+  -- Nobody on the way keeps the secret, the edge's Idempotency-Key included.
+  set local response.headers = '[{"Cache-Control": "no-store"}]';
   return auth.make_api_key(name, scopes, coalesce(tenant_role,
     case when 'admin' = any (scopes) then 'admin' when 'write' = any (scopes) then 'member' else 'viewer' end),
     expires_at, allowed_networks);
@@ -1786,7 +1798,7 @@ end
 $$;
 comment on function admin.set_tenant_settings(text, jsonb) is $$Set a tenant's settings
 
-Changes the members that are given and returns them all; null gives a setting back to the plan. Edges follow at once.$$;
+Changes the members that are given and returns them all; null gives a setting that plans have back to the plan. Edges follow within half a second.$$;
 grant execute on function admin.set_tenant_settings(text, jsonb) to operator;
 
 -- migrate:down
@@ -2081,7 +2093,8 @@ revoke select on tenancy.plans from rowhouse_sealer;
 ---   constraint plans_pkey primary key (tier),
 ---   constraint plans_job_concurrency_positive check (job_concurrency > 0),
 ---   constraint plans_rates_positive check (least(read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst) > 0),
----   constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0 and queue_wait >= '0'),
+---   constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0),
+---   constraint plans_queue_wait_range check (queue_wait between '0' and '1 minute'),
 ---   constraint plans_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
 ---   constraint plans_cache_bytes_not_negative check (cache_bytes >= 0)
 --- );
