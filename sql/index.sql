@@ -44,3 +44,4 @@
 \ir v1/explain.sql
 \ir admin/tenants.sql
 \ir admin/settings.sql
+\ir tune/objects.sql

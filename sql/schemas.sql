@@ -27,6 +27,10 @@ create schema metering;
 comment on schema metering is 'What tenants use: the token buckets that their rate limits are leased from.';
 grant usage on schema metering to rowhouse_edge, tenant_user;
 
+--@ schema tune
+create schema tune;
+comment on schema tune is 'What was made for single large tenants, and why. Nobody but the owner has anything to do here.';
+
 --@ schema app
 create schema app;
 comment on schema app is 'Tenant data: every table here is protected.';

@@ -26,6 +26,7 @@ const commands: Record<string, () => Promise<Command>> = {
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   diff: async () => (await import('./commands/diff.ts')).diffCommand(),
   explain: async () => (await import('./commands/explain.ts')).explainCommand(),
+  tune: async () => (await import('./commands/tune.ts')).tuneCommand(),
   prove: async () => (await import('./commands/prove.ts')).proveCommand(),
 };
 

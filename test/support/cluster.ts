@@ -39,6 +39,8 @@ const SETTINGS = {
   autovacuum: 'off',
   max_connections: 200,
   max_wal_size: '4GB',
+  // Loaded, not installed: tests of `rowhouse tune` create the extension in their own database.
+  shared_preload_libraries: 'pg_stat_statements',
 };
 
 /** Starts PostgreSQL and builds the template, before the first test file. */

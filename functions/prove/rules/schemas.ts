@@ -6,6 +6,7 @@ const OURS = [
   'tenancy',
   'ledger',
   'metering',
+  'tune',
   'app',
   'v1',
   'admin',
