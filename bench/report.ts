@@ -1,5 +1,9 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
+import { type Bar, barText, type Verdict, verdictOf } from './bars.ts';
+import type { Sample } from './rounds.ts';
+
+export { median } from './statistics.ts';
 
 export interface BenchOptions {
   /** Finish in under two minutes, with less data and fewer rounds. */
@@ -16,21 +20,26 @@ export interface BenchReport {
   notes: string[];
   /** What `--json` prints: keys as in the question's README. */
   figures: Record<string, unknown>;
+  /** By key of `figures`. */
+  bars?: Record<string, Bar>;
+  /** By name of the side: what the HTML page draws. */
+  samples?: Record<string, Sample[]>;
+  /** Of statements under test, by name: what planOf() answers. */
+  plans?: Record<string, string>;
 }
 
 /** `bench/<question>/bench.ts` exports one of these as its default. It leaves nothing running and no files. */
 export type Bench = (options: BenchOptions) => Promise<BenchReport>;
 
-export function showReport({ title, head, rows, notes }: BenchReport): string {
+const PAINT: Record<Verdict, (text: string) => string> = { met: pc.green, missed: pc.red };
+
+export function showReport({ title, head, rows, notes, figures, bars = {} }: BenchReport): string {
   const style = pc.isColorSupported ? {} : { style: { head: [], border: [] } };
   const table = new Table({ head, ...style, colAligns: head.map((_, index) => (index === 0 ? 'left' : 'right')) });
   table.push(...rows);
-  return `\n${pc.bold(title)}\n${table.toString()}\n${notes.map((note) => `${note}\n`).join('')}`;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] as number;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
+  const judged = Object.entries(bars).map(([key, bar]) => {
+    const verdict = verdictOf(figures[key], bar);
+    return `${PAINT[verdict](verdict.padEnd(6))} ${key} ${figures[key] ?? '–'} (${barText(bar)})\n`;
+  });
+  return `\n${pc.bold(title)}\n${table.toString()}\n${notes.map((note) => `${note}\n`).join('')}${judged.join('')}`;
 }

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readJson, stateDirectory } from '../../functions/stack/state.ts';
 import { runLoad } from '../load.ts';
-import type { Tenant } from './data.ts';
+import type { Tenant } from '../peers/data/rows.ts';
+import { watchProcesses } from '../processes.ts';
+import type { BenchStack } from '../stack.ts';
 
 export interface Memory {
   rssMb: number;
@@ -12,11 +12,11 @@ export interface Memory {
 const LISTS = ['/v1/files?select=id,name&limit=20', '/v1/files?order=created_at.desc&limit=50', '/v1/members'];
 
 /** What the edge holds after all rounds, and after every tenant has asked for several lists, which it may keep. */
-export async function measureMemory(edge: string, directory: string, tenants: readonly Tenant[]): Promise<Memory> {
+export async function measureMemory({ info, pids }: BenchStack, tenants: readonly Tenant[]): Promise<Memory> {
+  const { edge } = info;
   const requests = tenants.flatMap(({ token }) =>
     LISTS.map((path) => ({ path, headers: { authorization: `Bearer ${token}` } })),
   );
-  // One connection goes through the whole list: with several, each would begin at its start.
   for (const { path, headers } of requests) {
     const answer = await fetch(`${edge}${path}`, { headers });
     await answer.arrayBuffer();
@@ -24,7 +24,6 @@ export async function measureMemory(edge: string, directory: string, tenants: re
   }
   await runLoad({ origin: edge, requests: requests.slice(0, 600), connections: 16, seconds: 2 });
   await delay(1000);
-  const children = readJson<Record<string, { pid: number }>>(stateDirectory(directory).processes);
-  const status = readFileSync(`/proc/${children?.edge?.pid}/status`, 'utf8');
-  return { rssMb: Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024, tenants: tenants.length };
+  const { rssMb } = watchProcesses({ edge: pids().edge as number }).stop(1);
+  return { rssMb: rssMb.edge ?? Number.NaN, tenants: tenants.length };
 }

@@ -1,4 +1,6 @@
-import { type BenchReport, median } from '../report.ts';
+import type { BenchReport } from '../report.ts';
+import { ratioOf, type Sample } from '../rounds.ts';
+import { median } from '../statistics.ts';
 import type { Memory } from './memory.ts';
 import type { Side, SideName } from './sides.ts';
 
@@ -15,27 +17,26 @@ const TITLES: Record<SideName, string> = {
   plainTuned: 'fastify + pg, where tenant_id, tuned',
 };
 
-const round = (value: number) => Math.round(value * 1000) / 1000;
+const BARS = {
+  uncached_vs_direct: { atLeast: 0.8 },
+  uncached_vs_rls_service: { atLeast: 0.95 },
+  hit_vs_direct: { atLeast: 8 },
+  hit_vs_plain_service: { atLeast: 3 },
+  hit_vs_plain_service_tuned: { atLeast: 3 },
+  edge_rss_mb: { atMost: 200 },
+};
 
 /** @param missing why there is no HAProxy */
-export function report(measured: Map<Side, number[]>, memory: Memory, missing: string | undefined): BenchReport {
-  const rates = Object.fromEntries([...measured].map(([{ name }, values]) => [name, values])) as Record<
-    SideName,
-    number[] | undefined
-  >;
-  /** Of each round by itself, since the machine is not as fast in one as in another. */
-  const ratio = (side: SideName, to: SideName): number | null => {
-    const ratios = rates[side]?.map((rate, nth) => rate / (rates[to]?.[nth] ?? Number.NaN));
-    return ratios ? round(median(ratios)) : null;
-  };
+export function report(samples: Map<Side, Sample[]>, memory: Memory, missing: string | undefined): BenchReport {
+  const ratio = (side: SideName, to: SideName) => ratioOf(samples, side, to)?.median ?? null;
   return {
     title: 'What does the edge cost, and what does its cache bring?',
     head: ['requests per second', 'median', 'slowest round', 'fastest', 'to direct'],
-    rows: [...measured].map(([{ name }, values]) => [
-      TITLES[name],
-      ...[median(values), Math.min(...values), Math.max(...values)].map((rate) => Math.round(rate)),
-      ratio(name, 'direct') ?? '',
-    ]),
+    rows: [...samples].map(([{ name }, taken]) => {
+      const rates = taken.map(({ requestsPerSecond }) => requestsPerSecond);
+      const shown = [median(rates), Math.min(...rates), Math.max(...rates)].map((rate) => Math.round(rate));
+      return [TITLES[name], ...shown, ratio(name, 'direct') ?? ''];
+    }),
     notes: [
       `The 20 newest files of 20 tenants in turn, 32 connections, load from the same machine. Ratios: medians of rounds.`,
       `The edge holds ${Math.round(memory.rssMb)} MB after lists of ${memory.tenants} tenants. See bench/edge/README.md.`,
@@ -53,5 +54,7 @@ export function report(measured: Map<Side, number[]>, memory: Memory, missing: s
       uncached_vs_haproxy: ratio('uncached', 'haproxy'),
       edge_rss_mb: Math.round(memory.rssMb),
     },
+    bars: BARS,
+    samples: Object.fromEntries([...samples].map(([{ name }, taken]) => [TITLES[name], taken])),
   };
 }

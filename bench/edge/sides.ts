@@ -1,8 +1,11 @@
 import type { StackInfo } from '../../functions/stack/supervisor.ts';
 import type { LoadRequest } from '../load.ts';
-import type { Tenant } from './data.ts';
-import type { Mode } from './peers/hand-written.ts';
-import type { Peer } from './peers/peer.ts';
+import type { Tenant } from '../peers/data/rows.ts';
+import type { Peer } from '../peers/services/peer.ts';
+
+/** Of the hand-written services in bench/peers. */
+export const MODES = ['rls', 'rlsTuned', 'claimsTuned', 'plain', 'plainTuned'] as const;
+type Mode = (typeof MODES)[number];
 
 export type SideName = 'direct' | 'uncached' | 'mixed' | 'hit' | 'haproxy' | Mode;
 

@@ -1,12 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createPool } from '../../functions/database.ts';
-import { openStack } from '../../functions/stack/supervisor.ts';
-import { type Bench, type BenchReport, median } from '../report.ts';
+import type { Bench, BenchReport } from '../report.ts';
+import { withStack } from '../stack.ts';
+import { median, percentile, round } from '../statistics.ts';
 import { fillTables } from './data.ts';
 import { startNoise } from './noise.ts';
-import { askSteadily, percentile, type Steady } from './steady.ts';
+import { askSteadily, type Steady } from './steady.ts';
 
 /** Of the noisy tenant. */
 const CONNECTIONS = 64;
@@ -23,20 +20,15 @@ interface Round {
   noisePerSecond: number;
 }
 
-const bench: Bench = async ({ quick, progress }) => {
-  const rounds = quick ? 3 : 6;
-  const seconds = quick ? 5 : 15;
-  const directory = await mkdtemp(join(tmpdir(), 'rowhouse-noisy-'));
-  const stack = await openStack({ directory });
-  const admin = createPool(stack.info.database.admin, 'bench', 2);
-  try {
-    for (const step of stack.steps) progress(await step.run(() => {}));
+const bench: Bench = ({ quick, progress }) =>
+  withStack(progress, async ({ info, admin }) => {
+    const [rounds, seconds] = quick ? [3, 5] : [6, 15];
     const { noisy, small } = await fillTables(admin);
-    const steady = { origin: stack.info.edge, token: small, requestsPerSecond: REQUESTS_PER_SECOND, seconds };
-    const loud = { origin: stack.info.edge, token: noisy, connections: CONNECTIONS };
+    const steady = { origin: info.edge, token: small, requestsPerSecond: REQUESTS_PER_SECOND, seconds };
+    const loud = { origin: info.edge, token: noisy, connections: CONNECTIONS };
     const measured: Round[] = [];
     await askSteadily({ ...steady, seconds: 2 });
-    for (let round = 0; round < rounds; round++) {
+    for (let nth = 1; nth <= rounds; nth++) {
       for (const guard of GUARDS) {
         const rate = guard === 'shipped' ? null : 1e6;
         await admin.query('update tenancy.tenant_settings set read_rate = $1, read_burst = $1', [rate]);
@@ -45,19 +37,12 @@ const bench: Bench = async ({ quick, progress }) => {
         const beside = await askSteadily(steady);
         measured.push({ guard, alone, beside, noisePerSecond: await noise.end() });
       }
-      progress(`round ${round + 1} of ${rounds}`);
+      progress(`round ${nth} of ${rounds}`);
     }
     return report(measured);
-  } finally {
-    await admin.end();
-    await stack.stop();
-    await rm(directory, { recursive: true, force: true });
-  }
-};
+  });
 
 export default bench;
-
-const round = (value: number) => Math.round(value * 100) / 100;
 
 function report(measured: Round[]): BenchReport {
   const of = (guard: Guard) => measured.filter((one) => one.guard === guard);
@@ -84,11 +69,12 @@ function report(measured: Round[]): BenchReport {
       'See bench/noisy-neighbour/README.md.',
     ],
     figures: {
-      p95_ratio: round(ratio(of('shipped'), 0.95)),
-      p50_ratio: round(ratio(of('shipped'), 0.5)),
-      p95_ratio_without_rate_limit: round(ratio(of('no rate limit'), 0.95)),
+      p95_ratio: round(ratio(of('shipped'), 0.95), 2),
+      p50_ratio: round(ratio(of('shipped'), 0.5), 2),
+      p95_ratio_without_rate_limit: round(ratio(of('no rate limit'), 0.95), 2),
       errors,
       requests: measured.reduce((sum, { beside }) => sum + beside.latenciesMs.length, 0),
     },
+    bars: { p95_ratio: { atMost: 1.5 }, errors: { atMost: 0 } },
   };
 }

@@ -18,11 +18,6 @@ export interface Steady {
   errors: number;
 }
 
-export function percentile(values: readonly number[], fraction: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.ceil(sorted.length * fraction) - 1] ?? Number.NaN;
-}
-
 /**
  * Asks at a steady pace, whether it was answered or not: a slow answer does not make the next ones fewer (no coordinated omission).
  * In a process of its own, so that nothing else waits for the same turn of an event loop.

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ValidationResult } from '../../functions/csv/validate.ts';
-import { openStack } from '../../functions/stack/supervisor.ts';
-import { type Bench, median } from '../report.ts';
+import type { Bench } from '../report.ts';
+import { withStack } from '../stack.ts';
+import { median, round } from '../statistics.ts';
 import { writeOrders } from './data.ts';
 import { openValidator } from './worker.ts';
 
@@ -22,35 +22,29 @@ async function parseBare(path: string): Promise<Measured> {
   return JSON.parse(stdout) as Measured;
 }
 
-const bench: Bench = async ({ quick, progress }) => {
-  const [rows, rounds] = quick ? [200_000, 3] : [1_000_000, 5];
-  const directory = await mkdtemp(join(tmpdir(), 'rowhouse-bench-'));
-  const stack = await openStack({ directory });
-  let validator: Awaited<ReturnType<typeof openValidator>> | undefined;
-  try {
-    for (const step of stack.steps) progress(await step.run(() => {}));
+const bench: Bench = ({ quick, progress }) =>
+  withStack(progress, async ({ info, directory, pids }) => {
+    const [rows, rounds] = quick ? [200_000, 3] : [1_000_000, 5];
     const path = join(directory, 'orders.csv');
     progress(`writing ${rows} rows`);
     await writeOrders(path, rows);
     const { size } = await stat(path);
-    validator = await openValidator(stack.info, directory, path);
-    const { validate } = validator;
-    const bare: Measured[] = [];
-    const job: { seconds: number; result: ValidationResult }[] = [];
-    for (let round = 1; round <= rounds; round++) {
-      progress(`round ${round} of ${rounds}`);
-      const runBare = async () => bare.push(await parseBare(path));
-      const runJob = async () => job.push(await validate());
-      // Alternate who goes first: a machine that slows down in the middle of a round then hits both alike.
-      for (const side of round % 2 === 1 ? [runBare, runJob] : [runJob, runBare]) await side();
+    const validator = await openValidator(info, pids().worker as number, path);
+    try {
+      const bare: Measured[] = [];
+      const job: { seconds: number; result: ValidationResult }[] = [];
+      for (let nth = 1; nth <= rounds; nth++) {
+        progress(`round ${nth} of ${rounds}`);
+        const runBare = async () => bare.push(await parseBare(path));
+        const runJob = async () => job.push(await validator.validate());
+        // Alternate who goes first: a machine that slows down in the middle of a round then hits both alike.
+        for (const side of nth % 2 === 1 ? [runBare, runJob] : [runJob, runBare]) await side();
+      }
+      return report(rows, size, bare, job, validator.peakRss());
+    } finally {
+      await validator.close();
     }
-    return report(rows, size, bare, job, validator.peakRss());
-  } finally {
-    await validator?.close();
-    await stack.stop();
-    await rm(directory, { recursive: true, force: true });
-  }
-};
+  });
 
 export default bench;
 
@@ -88,15 +82,16 @@ function report(
       'speed the median of their ratios, memory the highest of all rounds: of the real worker, behind the wall, for ours.',
     ],
     figures: {
-      vs_bare_parse: Number(ratio.toFixed(3)),
+      vs_bare_parse: round(ratio),
       worker_rss_mb: Math.round(jobRss),
       rows,
       bytes,
-      bare_seconds: Number(bareSeconds.toFixed(3)),
-      job_seconds: Number(jobSeconds.toFixed(3)),
+      bare_seconds: round(bareSeconds),
+      job_seconds: round(jobSeconds),
       rows_per_second: Math.round(rows / jobSeconds),
       bare_rss_mb: Math.round(bareRss),
       findings: result.findings,
     },
+    bars: { vs_bare_parse: { atLeast: 0.5 }, worker_rss_mb: { atMost: 300 } },
   };
 }

@@ -1,6 +1,5 @@
 import { openAsBlob, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ValidationResult } from '../../functions/csv/validate.ts';
 import type { StackInfo } from '../../functions/stack/supervisor.ts';
@@ -16,12 +15,10 @@ interface Job {
   finished_at: string;
 }
 
-/** Uploads the file once, and validates it with the stack's real worker as often as asked. */
-export async function openValidator(info: StackInfo, stateDirectory: string, path: string) {
+/** Uploads the file once, and validates it with the stack's real worker, by its pid, as often as asked. */
+export async function openValidator(info: StackInfo, worker: number, path: string) {
   const tenant = await openBenchTenant(info, 't_validate');
   const fileId = await tenant.upload('orders.csv', (await stat(path)).size, await openAsBlob(path));
-  const processes = JSON.parse(readFileSync(join(stateDirectory, 'processes.json'), 'utf8'));
-  const worker: number = processes.worker.pid;
 
   return {
     /** Seconds by the database clock, from `started_at` to `finished_at`. */

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../../../functions/stack/ports.ts';
 import { until } from '../../../functions/stack/until.ts';
-import type { Peer } from './peer.ts';
+import type { Peer } from '../../peers/services/peer.ts';
 
 const configuration = (port: number, server: string) => `
 global
@@ -44,6 +44,7 @@ export async function openHaproxy(directory: string, postgrestUrl: string): Prom
   }
   return {
     origin,
+    pid: child.pid as number,
     async close() {
       child.kill('SIGTERM');
       await ended;
