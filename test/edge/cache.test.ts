@@ -417,6 +417,8 @@ describe('a schema', () => {
     await stack.migrator.query(aggregate('text/x-peek', 'peek'));
     await reload();
     await expect.poll(peeked).toMatch(/ of \d+$/);
+    // Until the edge has seen it as well, it is a type like any other.
+    await expect.poll(async () => (await read(path, acme, as('text/x-peek'))).cache).toBe('BYPASS');
     for (const accept of ['text/x-peek', 'Text/X-Peek; a=1', 'application/json;q=0.1, text/x-peek']) {
       const answers = [await read(path, acme, as(accept)), await read(path, acme, as(accept))];
       expect([accept, ...answers.map(({ cache }) => cache)]).toEqual([accept, 'BYPASS', 'BYPASS']);
