@@ -48,3 +48,6 @@ export interface Rule {
   needsProtection?: boolean;
   check(acting: Acting): Promise<void>;
 }
+
+/** What a table takes no row of: the constraint, or the SQLSTATE alone where several may be first, and a statement that breaks it. */
+export type Refusals = readonly [told: string, sql: (facts: RuleFacts) => string][];

@@ -1,8 +1,5 @@
 import { EDGE_VALUES } from './edge-values.ts';
-import type { Acting, Rule, RuleFacts } from './types.ts';
-
-/** What a table takes no row of: the constraint, or the SQLSTATE alone where several may be first, and a statement that breaks it. */
-export type Refusals = readonly [told: string, sql: (facts: RuleFacts) => string][];
+import type { Acting, Refusals, Rule, RuleFacts } from './types.ts';
 
 const A = ({ world }: RuleFacts) => world.tenants.A;
 const NOBODYS = '00000000-0000-4000-8000-000000000000';
