@@ -5,8 +5,9 @@
 \ir request/errors.sql
 \ir tenancy/tenants.sql
 \ir auth/tables.sql
-\ir auth/verify.sql
 \ir tenancy/roles.sql
+\ir auth/verify.sql
+\ir auth/seal.sql
 \ir request/context.sql
 \ir tenancy/protect_checks.sql
 \ir tenancy/protect.sql

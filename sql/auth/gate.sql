@@ -36,6 +36,81 @@ grant execute on function auth.enter(text) to
   authenticator, rowhouse_worker, rowhouse_edge, rowhouse_migrator, rowhouse_owner;
 set role rowhouse_owner;
 
+--@ function auth.member_seal(text)
+set role rowhouse_sealer;
+create function auth.member_seal(token text)
+returns table (seal text)
+language sql
+stable
+security invoker
+parallel safe
+begin atomic
+  select concat_ws(' ', tenant.id, least(tenancy.role_rank(member.role), tenancy.role_rank(claims ->> 'tenant_role')), 'tenant_user',
+    encode(convert_to(member.user_id, 'UTF8'), 'hex'), encode(convert_to(claims ->> 'jti', 'UTF8'), 'hex'), tenant.statement_timeout_ms) as seal
+  from auth.signed_claims(token)
+  join tenancy.members as member on member.tenant_id = claims ->> 'tenant_id' and member.user_id = claims ->> 'sub'
+  join tenancy.tenants as tenant on tenant.id = member.tenant_id and tenant.status = 'active'
+  where claims @> '{"iss": "rowhouse", "aud": "rowhouse", "role": "tenant_user"}' and not claims ?| '{key_id,nbf}'
+    and claims ->> 'jti' <> '' and tenancy.role_rank(claims ->> 'tenant_role') is not null -- least() passes over nulls
+    and date_part('epoch', clock_timestamp())::bigint between (claims ->> 'iat')::bigint and (claims ->> 'exp')::bigint - 1;
+end;
+comment on function auth.member_seal(text) is
+  'What auth.seal_for() says, for the token of a member who may come in, in one statement: PL/pgSQL prepares each expression anew in each '
+  'transaction, and every request pays for it. No row for any other token, good or bad: ask auth.seal_for() then.';
+set role rowhouse_owner;
+
+--@ function auth.admit_request()
+set role rowhouse_sealer;
+create function auth.admit_request()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  headers json := nullif(current_setting('request.headers', true), '')::json;
+  token text := auth.current_token();
+  seal text;
+  timeout text;
+begin
+  if token is null then
+    perform request.raise_error('token_required', null, 'send an Authorization header: Bearer <token>');
+  end if;
+  perform auth.enter(token);
+  seal := request.seal();
+  if split_part(seal, ' ', 3) is distinct from current_setting('role') then
+    perform request.raise_error('token_invalid', 'the role of the request is not the role of the token');
+  end if;
+  if headers ->> 'x-tenant-id' <> split_part(seal, ' ', 1) then
+    perform request.raise_error('tenant_mismatch', 'X-Tenant-Id names another tenant');
+  end if;
+  -- The transaction is read-only, which is the wall; this only says so in words. A function may be called: some only read.
+  if current_setting('transaction_read_only') = 'on' and (current_setting('request.method', true) in ('PATCH', 'PUT', 'DELETE')
+     or current_setting('request.method', true) = 'POST' and current_setting('request.path', true) not like '/rpc/%')
+     and seal like '% r' then
+    perform request.raise_error('scope_insufficient', 'the API key has no scope write', 'ask an admin of the tenant for a key that has it');
+  end if;
+  -- The planner's estimate is made from statistics over every tenant's rows: it would tell how common a value is next door.
+  if headers ->> 'prefer' ~* 'count\s*=\s*(planned|estimated)' then
+    perform request.raise_error('count_inexact', 'estimates are drawn from all tenants'' rows', 'use Prefer: count=exact');
+  end if;
+  -- The tenant's own. It holds from the next statement on: the one that the request makes.
+  timeout := split_part(seal, ' ', 6);
+  if timeout <> '' then
+    perform set_config('statement_timeout', timeout, true);
+  end if;
+  -- A request that cannot write may be sent again as it is.
+  if current_setting('transaction_read_only') = 'off' and headers ->> 'idempotency-key' is not null then
+    perform auth.claim_key(headers ->> 'idempotency-key');
+  end if;
+end
+$$;
+comment on function auth.admit_request() is
+  'Part of auth.pre_request(): everything that it may have to do, step by step, each refusal with its reason.';
+set role rowhouse_owner;
+
 --@ function auth.pre_request()
 set role rowhouse_sealer;
 create function auth.pre_request()
@@ -48,46 +123,27 @@ parallel unsafe
 as $$
 declare
   sent text := current_setting('request.headers', true);
-  headers json := nullif(sent, '')::json;
-  token text := auth.current_token();
+  -- A value of another header cannot hold this: JSON escapes its quotation marks.
+  token text := split_part(split_part(sent, '"authorization":"Bearer ', 2), '"', 1);
+  seal text;
   call_stack text;
-  timeout text;
 begin
   -- PostgREST calls the gate by itself. Called from inside a function, it is an injection that emptied the seal (RESET ALL
   -- may) and would enter again with another token, to carry rows from one tenant to the other.
   get diagnostics call_stack = pg_context;
   if call_stack like E'%\n%' then
     perform request.raise_error('context_sealed', 'the gate is passed before a call, not from inside it');
-  elsif token is null then
-    perform request.raise_error('token_required', null, 'send an Authorization header: Bearer <token>');
   end if;
-  perform auth.enter(token);
-  if request.role() is distinct from current_setting('role') then
-    perform request.raise_error('token_invalid', 'the role of the request is not the role of the token');
-  end if;
-  -- Each look into the headers reads them all again, 1 to 2 µs: only for what is there.
-  if strpos(sent, '"x-tenant-id"') > 0
-     and headers ->> 'x-tenant-id' is distinct from split_part(request.seal(), ' ', 1) then
-    perform request.raise_error('tenant_mismatch', 'X-Tenant-Id names another tenant');
-  end if;
-  -- The transaction is read-only, which is the wall; this only says so in words. A function may be called: some only read.
-  if current_setting('transaction_read_only') = 'on' and (current_setting('request.method', true) in ('PATCH', 'PUT', 'DELETE')
-     or current_setting('request.method', true) = 'POST' and current_setting('request.path', true) not like '/rpc/%')
-     and request.seal() like '% r' then
-    perform request.raise_error('scope_insufficient', 'the API key has no scope write', 'ask an admin of the tenant for a key that has it');
-  end if;
-  -- The planner's estimate is made from statistics over every tenant's rows: it would tell how common a value is next door.
-  if strpos(sent, '"prefer"') > 0 and headers ->> 'prefer' ~* 'count\s*=\s*(planned|estimated)' then
-    perform request.raise_error('count_inexact', 'estimates are drawn from all tenants'' rows', 'use Prefer: count=exact');
-  end if;
-  -- The tenant's own. It holds from the next statement on: the one that the request makes.
-  timeout := split_part(request.seal(), ' ', 6);
-  if timeout <> '' then
-    perform set_config('statement_timeout', timeout, true);
-  end if;
-  -- A request that cannot write may be sent again as it is.
-  if strpos(sent, '"idempotency-key"') > 0 and current_setting('transaction_read_only') = 'off' then
-    perform auth.claim_key(headers ->> 'idempotency-key');
+  -- Most requests are a member's and ask for nothing special: half the time of the way that is ready for everything. PL/pgSQL prepares
+  -- each expression anew in each transaction, so there are few of them here.
+  select admitted.seal into seal from auth.member_seal(token) as admitted;
+  if seal is null or current_setting('role') <> 'tenant_user' or current_setting('transaction_isolation') <> 'read committed'
+     or strpos(sent, '"x-tenant-id"') > 0 or strpos(sent, '"idempotency-key"') > 0
+     or strpos(sent, '"prefer"') > 0 and sent ~* 'planned|estimated'
+     or current_setting('backtrace_functions') not in ('', seal) or not auth.seal_is_protected() then
+    perform auth.admit_request();
+  else
+    seal := set_config('backtrace_functions', seal, true) || set_config('statement_timeout', split_part(seal, ' ', 6), true);
   end if;
 end
 $$;

@@ -85,9 +85,7 @@ volatile
 security invoker
 set search_path = ''
 parallel unsafe
-begin atomic
-  select * from tenancy.set_tenant_status(tenant_id, 'suspended');
-end;
+return tenancy.set_tenant_status(tenant_id, 'suspended');
 comment on function tenancy.suspend_tenant(text) is 'Refuses the tenant at the gate from the next request on, whatever its tokens say. Raises tenant_unknown.';
 
 --@ function tenancy.resume_tenant(text)
@@ -98,9 +96,7 @@ volatile
 security invoker
 set search_path = ''
 parallel unsafe
-begin atomic
-  select * from tenancy.set_tenant_status(tenant_id, 'active');
-end;
+return tenancy.set_tenant_status(tenant_id, 'active');
 comment on function tenancy.resume_tenant(text) is 'Lets a suspended tenant in again: its tokens work as before. Raises tenant_unknown.';
 
 --@ function tenancy.member_role(text,text)

@@ -47,6 +47,69 @@ create policy "The directory functions keep settings" on tenancy.tenant_settings
 create policy "The gate looks up any tenant's settings" on tenancy.tenant_settings
   for select to rowhouse_sealer using (true);
 
+--@ function tenancy.statement_timeout_ms(text,text)
+create function tenancy.statement_timeout_ms(tenant_id text, tier text)
+returns integer
+language sql
+volatile -- a snapshot of its own: whoever waited for the tenant's row sees what was changed meanwhile
+security invoker
+parallel unsafe
+begin atomic
+  select (date_part('epoch', coalesce(own.statement_timeout, plan.statement_timeout)) * 1000)::integer
+  from tenancy.plans as plan
+  left join tenancy.tenant_settings as own on own.tenant_id = statement_timeout_ms.tenant_id
+  where plan.tier = statement_timeout_ms.tier;
+end;
+comment on function tenancy.statement_timeout_ms(text, text) is 'How long a statement of a tenant may run: its own setting, or its plan''s.';
+
+--@ function tenancy.take_statement_timeout()
+create function tenancy.take_statement_timeout()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  -- An unknown tier is the foreign key's to refuse.
+  new.statement_timeout_ms := coalesce(tenancy.statement_timeout_ms(new.id, new.tier), new.statement_timeout_ms);
+  return new;
+end
+$$;
+comment on function tenancy.take_statement_timeout() is 'Keeps tenants.statement_timeout_ms true when a tenant is made or changes its tier.';
+
+--@ trigger take_statement_timeout on tenancy.tenants
+create trigger take_statement_timeout before insert or update of tier, statement_timeout_ms on tenancy.tenants
+  for each row execute function tenancy.take_statement_timeout();
+
+--@ function tenancy.give_statement_timeout()
+create function tenancy.give_statement_timeout()
+returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+begin
+  update tenancy.tenants set statement_timeout_ms = tenancy.statement_timeout_ms(id, tier)
+  where case when tg_table_name = 'plans' then tier = to_jsonb(new) ->> 'tier'
+    else id = coalesce(to_jsonb(new), to_jsonb(old)) ->> 'tenant_id' end
+    and statement_timeout_ms <> tenancy.statement_timeout_ms(id, tier);
+  return null;
+end
+$$;
+comment on function tenancy.give_statement_timeout() is 'Keeps tenants.statement_timeout_ms true when a plan or a tenant''s settings change.';
+
+--@ trigger give_statement_timeout on tenancy.plans
+create trigger give_statement_timeout after update of statement_timeout on tenancy.plans
+  for each row execute function tenancy.give_statement_timeout();
+
+--@ trigger give_statement_timeout on tenancy.tenant_settings
+create trigger give_statement_timeout after insert or update or delete on tenancy.tenant_settings
+  for each row execute function tenancy.give_statement_timeout();
+
 --@ table tenancy.domains
 create table tenancy.domains (
   host text collate "C" not null,

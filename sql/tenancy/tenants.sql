@@ -69,6 +69,7 @@ create table tenancy.tenants (
   status text collate "C" not null default 'active',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  statement_timeout_ms integer not null default 10000,
   constraint tenants_pkey primary key (id),
   constraint tenants_slug_key unique (slug),
   constraint tenants_slug_form check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
@@ -82,6 +83,8 @@ create index tenants_created_at_idx on tenancy.tenants (created_at desc, id desc
 comment on table tenancy.tenants is 'The directory: one row for each tenant. Metadata, never what a tenant stores.';
 comment on column tenancy.tenants.slug is 'The tenant''s name in addresses: a DNS label.';
 comment on column tenancy.tenants.tier is 'The plan that the tenant is on.';
+comment on column tenancy.tenants.statement_timeout_ms is
+  'As the tenant''s settings or else its plan say: kept here by triggers (tenancy/settings.sql), so that the gate finds it in the row that it reads anyway.';
 comment on column tenancy.tenants.status is 'A suspended tenant is refused at the gate, whatever its tokens say.';
 alter table tenancy.tenants enable row level security;
 alter table tenancy.tenants force row level security;

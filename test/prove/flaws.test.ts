@@ -142,9 +142,9 @@ const gateFlaws: [name: string, routine: string, from: string, to: string, at: R
   ],
   [
     'takes tokens that PostgREST’s key has signed',
-    'auth.verify_token(text)',
-    `sha256(convert_to(header ->> 'seal', 'UTF8')) is distinct from`,
-    `false and sha256('') is distinct from`,
+    'auth.signed_claims(text)',
+    `auth.encode_base64url(convert_to(format('{"alg":"HS256","typ":"JWT","kid":"%s","seal":"%s"}'::text, key.kid, auth.encode_base64url(extensions.hmac(convert_to(jws.payload, 'UTF8'::name), key.secret, 'sha256'::text))), 'UTF8'::name))`,
+    `split_part(signed_claims.token, '.'::text, 1)`,
     /token · direct · signed with PostgREST's key/,
   ],
   [
@@ -156,9 +156,9 @@ const gateFlaws: [name: string, routine: string, from: string, to: string, at: R
   ],
   [
     'does not look at X-Tenant-Id',
-    'auth.pre_request()',
-    `'x-tenant-id' is distinct from split_part`,
-    `'x-tenant-id' is distinct from headers ->> 'x-tenant-id' and '' <> split_part`,
+    'auth.admit_request()',
+    `'x-tenant-id' <> split_part`,
+    `'x-tenant-id' <> headers ->> 'x-tenant-id' and '' <> split_part`,
     /header · direct · X-Tenant-Id/,
   ],
 ];

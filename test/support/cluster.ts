@@ -5,6 +5,7 @@ import { PgBoss } from 'pg-boss';
 import pino from 'pino';
 import type { TestProject } from 'vitest/node';
 import { connected } from '../../functions/database.ts';
+import { applyBook, readBook } from '../../functions/migrate/book.ts';
 import { migrateUp } from '../../functions/migrate/dbmate.ts';
 import { findPostgres } from '../../functions/stack/binaries.ts';
 import { type Child, createChild } from '../../functions/stack/child.ts';
@@ -91,7 +92,13 @@ async function buildTemplate(port: number, passwords: Passwords): Promise<void> 
   }
   await createDatabase(maintenance, TEMPLATE);
   await prepareDatabase(urls.admin);
-  await migrateUp(urls.migrator);
+  // While an object is being written, before its migration is: ROWHOUSE_TEST_SCHEMA=book.
+  if (process.env.ROWHOUSE_TEST_SCHEMA === 'book') {
+    const objects = await readBook();
+    await connected(urls.migrator, (client) => applyBook(client, objects));
+  } else {
+    await migrateUp(urls.migrator);
+  }
   // pg-boss makes its tables when it first starts: once here, not in each copy.
   const boss = new PgBoss({ connectionString: urls.worker, schema: 'pgboss', createSchema: false, supervise: false });
   await boss.start();
