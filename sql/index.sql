@@ -10,6 +10,8 @@
 \ir auth/seal.sql
 \ir request/context.sql
 \ir tenancy/protect_checks.sql
+\ir tenancy/statistics.sql
+\ir tenancy/protect_policies.sql
 \ir tenancy/protect.sql
 \ir ledger/entries.sql
 \ir ledger/record.sql

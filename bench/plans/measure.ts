@@ -3,7 +3,7 @@ import { connected } from '../../functions/database.ts';
 import { median } from '../statistics.ts';
 import type { Statement } from './collect.ts';
 import type { SkewedTenant } from './data.ts';
-import { enter, execution, prepare, typeNames } from './session.ts';
+import { enter, execution, type PlannerSetting, planAs, plannerSettings, prepare, typeNames } from './session.ts';
 
 /** How one statement ran for one tenant. */
 export interface Comparison {
@@ -50,12 +50,19 @@ export async function compare(options: MeasureOptions): Promise<Comparison[]> {
   const names = statements.get(tenants[0] as SkewedTenant)?.map(({ name }) => name) ?? [];
   await connected(adminUrl, async (client) => {
     const types = await typeNames(client, [...statements.values()].flat());
+    const settings = await plannerSettings(client);
     for (const [nth, name] of names.entries()) {
       for (const plannedFor of tenants) {
         for (const tenant of tenants) {
           const pair = { made: statements.get(plannedFor)?.[nth], run: statements.get(tenant)?.[nth] } as Pair;
           const measureOne = async (repeats: number): Promise<Comparison> => {
-            const { generic, custom } = await timePair(client, types, pair, { plannedFor, tenant }, repeats);
+            const { generic, custom } = await timePair(
+              client,
+              { types, settings },
+              pair,
+              { plannedFor, tenant },
+              repeats,
+            );
             return {
               ...{ statement: name, tenant, plannedFor, planningMs: custom.planningMs },
               ...{ genericMs: generic.executionMs, customMs: custom.executionMs },
@@ -82,21 +89,21 @@ interface Pair {
 /** In turn, so that noise falls on both. Medians; what the statement wrote is undone with its transaction. */
 async function timePair(
   client: pg.Client,
-  types: Map<number, string>,
+  { types, settings }: { types: Map<number, string>; settings: readonly PlannerSetting[] },
   { made, run }: Pair,
   { plannedFor, tenant }: Pick<Comparison, 'plannedFor' | 'tenant'>,
   times: number,
 ): Promise<{ generic: Timing; custom: Timing }> {
-  await enter(client, plannedFor.token, 'force_generic_plan');
+  await enter(client, plannedFor.token, settings);
   await prepare(client, 'generic', made, types);
   await explain(client, 'generic', made); // Here the plan is made that is kept.
   await client.query('rollback');
-  await enter(client, tenant.token, 'force_generic_plan');
+  await enter(client, tenant.token, settings);
   await prepare(client, 'custom', run, types);
   const timings: Record<'generic' | 'custom', Timing[]> = { generic: [], custom: [] };
   for (let nth = 0; nth <= times; nth++) {
     for (const mode of ['generic', 'custom'] as const) {
-      await client.query(`set local plan_cache_mode = force_${mode}_plan`);
+      await planAs(client, mode, settings);
       const timing = await explain(client, mode, run);
       if (nth > 0) timings[mode].push(timing); // In the first, pages and catalogues are read.
     }

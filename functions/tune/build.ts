@@ -76,7 +76,7 @@ async function figures(
     if (!(await sealFor(client, proposal.tenant_id))) return;
     for (const [{ shape, values }, one] of measured) {
       const sets = values ?? valuesOf(shape, columns);
-      one.estimated = await estimate(client, shape, table, shortNameOf(partition), sets[0] ?? []);
+      one.estimated = await estimate(client, shape, partition, sets[0] ?? []);
       one.matching = await matching(client, shape, table, sets);
     }
   });

@@ -92,7 +92,7 @@ export async function undone<T>(client: pg.Client, work: () => Promise<T>): Prom
 /** The role for what follows in this transaction. */
 export async function become(
   client: pg.Client,
-  role: 'rowhouse_owner' | 'authenticator' | 'tenant_user',
+  role: 'none' | 'rowhouse_owner' | 'authenticator' | 'tenant_user',
 ): Promise<void> {
   await client.query(`set local role ${role}`);
 }
@@ -114,8 +114,8 @@ export async function sealFor(client: pg.Client, tenantId: string): Promise<bool
   await become(client, 'authenticator');
   await client.query(`select set_config(split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1), true)
     from pg_db_role_setting, unnest(setconfig) as setting
-    where setrole = 'authenticator'::regrole and setdatabase in (0, (select oid from pg_database where datname = current_database()))
-      and setting ~ '^(plan_cache_mode|enable_|random_page_cost|work_mem|jit|statement_timeout)' order by setdatabase`);
+    where setrole in ('authenticator'::regrole, 'tenant_user'::regrole) and setdatabase in (0, (select oid from pg_database where datname = current_database()))
+      and setting ~ '^(plan_cache_mode|enable_|max_parallel_|random_page_cost|work_mem|jit|statement_timeout)' order by setdatabase`);
   await client.query('select auth.enter($1)', [rows[0].token]);
   await become(client, 'tenant_user');
   return true;

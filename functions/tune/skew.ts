@@ -10,6 +10,8 @@ const LEAST_TIMES = 4;
 const BUSY = 0.25;
 /** Fewer blocks say nothing of how work is shared. */
 const LEAST_BLOCKS = 10_000;
+/** As many as ANALYZE looks at: the share of a tenant that has a quarter of them is right within three hundredths. */
+const SAMPLED_ROWS = 30_000;
 
 export interface Partition {
   table: string;
@@ -20,33 +22,52 @@ export interface Partition {
   /** Rows inserted and updated since statistics were reset, and the part of the updates that touched no index. */
   written: number;
   hot: number;
-  /** Null where there are no statistics. */
+  /** Null where it was never analysed. */
   tenants: number | null;
   common: string[] | null;
   frequencies: number[] | null;
 }
 
-/** The partitions of every table that is partitioned by its tenant, with what statistics say of them. */
+type Tenants = Pick<Partition, 'tenants' | 'common' | 'frequencies'>;
+
+/**
+ * From a sample of the partition's blocks: `tenant_id` has no statistics, lest the planner expects the next tenant to be as large as the one
+ * that it made a plan for. How many tenants there are is estimated as ANALYZE does (Haas and Stokes, IBM Research Report RJ 10025, 1998).
+ */
+async function sampleTenants(client: pg.Client, partition: string, rows: number): Promise<Tenants> {
+  if (rows <= 0) return { tenants: null, common: null, frequencies: null };
+  const { rows: sampled } = await client.query<Tenants>(
+    `with sample as (
+       select tenant_id::text as tenant_id, count(*)::float8 as n from only ${partition} tablesample system ($1) group by tenant_id
+     ), whole as (
+       select sum(n) as n, count(*) as d, count(*) filter (where n = 1) as once from sample
+     ), largest as (select tenant_id, sample.n / whole.n as share from sample, whole order by sample.n desc limit 100)
+     select (select n * d / (n - once + once * n / greatest(n, $2)) from whole)::float8 as tenants,
+       array(select tenant_id from largest) as common, array(select share from largest)::float8[] as frequencies`,
+    [Math.min(100, (100 * SAMPLED_ROWS) / rows), rows],
+  );
+  return sampled[0] as Tenants;
+}
+
+/** The partitions of every table that is partitioned by its tenant, with what statistics and samples say of them. */
 export async function readPartitions(client: pg.Client): Promise<Partition[]> {
-  const { rows } = await client.query<Partition>(
+  const { rows } = await client.query<Omit<Partition, keyof Tenants>>(
     `select t.oid::regclass::text as table, c.oid::regclass::text as partition, c.reltuples::float8 as rows,
        (heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0) + coalesce(toast_blks_read + toast_blks_hit, 0))::float8 as blocks,
-       (n_tup_ins + n_tup_upd)::float8 as written, (n_tup_hot_upd / greatest(n_tup_upd, 1)::float8) as hot,
-       case when s.n_distinct < 0 then -s.n_distinct * greatest(c.reltuples, 0) else s.n_distinct end::float8 as tenants,
-       s.most_common_vals::text::text[] as common, s.most_common_freqs::float8[] as frequencies
+       (n_tup_ins + n_tup_upd)::float8 as written, (n_tup_hot_upd / greatest(n_tup_upd, 1)::float8) as hot
      from pg_partitioned_table p
      join pg_class t on t.oid = p.partrelid
      join pg_attribute a on a.attrelid = t.oid and a.attnum = p.partattrs[0] and a.attname = 'tenant_id'
      join pg_inherits i on i.inhparent = t.oid
      join pg_class c on c.oid = i.inhrelid
-     join pg_namespace n on n.oid = c.relnamespace
      join pg_statio_all_tables io on io.relid = c.oid
      join pg_stat_all_tables st on st.relid = c.oid
-     left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = 'tenant_id' and not s.inherited
      where p.partstrat = 'h' and p.partnatts = 1
      order by t.oid, c.oid`,
   );
-  return rows;
+  const partitions: Partition[] = [];
+  for (const row of rows) partitions.push({ ...row, ...(await sampleTenants(client, row.partition, row.rows)) });
+  return partitions;
 }
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);

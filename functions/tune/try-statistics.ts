@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { type Column, valuesOf } from './columns.ts';
 import { estimate, matching } from './measure.ts';
-import { schemaOf, shortNameOf } from './names.ts';
+import { schemaOf } from './names.ts';
 import type { Recorded } from './recorded.ts';
 import type { Source } from './sample.ts';
 import { become, sealFor, undone } from './session.ts';
@@ -48,7 +48,6 @@ export async function tryStatistics(
   const equal = [...new Set(shape.conditions.filter(({ operator }) => operator === '=').map(({ column }) => column))];
   const [first] = sets;
   if (!first || compared.length === 0) return undefined;
-  const name = shortNameOf(partition);
 
   async function trial<T>(work: () => Promise<T>): Promise<T | undefined> {
     return undone(client, async () => {
@@ -60,7 +59,7 @@ export async function tryStatistics(
       throw error;
     });
   }
-  const expected = () => estimate(client, shape, table, name, first);
+  const expected = () => estimate(client, shape, partition, first);
   const known = await trial(async () => ({
     estimated: await expected(),
     matches: await matching(client, shape, table, sets),

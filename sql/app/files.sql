@@ -26,6 +26,8 @@ create table app.files (
   constraint files_stored_is_whole check ((status = 'stored') = (stored_at is not null) and (status = 'pending' or sha256 is not null))
 ) partition by hash (tenant_id);
 create index files_created_at_idx on app.files (tenant_id, created_at desc, id desc);
+-- Outputs of jobs are few among uploads.
+create index files_kind_idx on app.files (tenant_id, kind, created_at desc, id desc);
 comment on table app.files is $$Files
 
 What the tenant uploaded, and what its jobs wrote. The bytes are fetched at /storage/v1/files/{id}.$$;

@@ -29,13 +29,9 @@ comment on column auth.api_keys.allowed_networks is 'Where it may be used from; 
 comment on column auth.api_keys.expires_at is 'When it ends by itself; never where null.';
 comment on column auth.api_keys.revoked_at is 'From then on it is refused, and so are the tokens made from it.';
 -- One partition, as tenancy.members: the gate looks here on every request of a key.
-select tenancy.protect('auth.api_keys', partitions => 1, write_role => 'admin', client_verbs => '{}');
+select tenancy.protect('auth.api_keys', partitions => 1, read_role => 'admin', write_role => 'admin', client_verbs => '{}');
 grant select on auth.api_keys to tenant_user;
 grant select, insert, update on auth.api_keys to rowhouse_sealer;
-
---@ policy "Only an admin sees keys" on auth.api_keys
-create policy "Only an admin sees keys" on auth.api_keys
-  as restrictive for select to tenant_user using ((select request.has_tenant_role('admin')));
 
 --@ policy "The key functions keep any tenant's keys" on auth.api_keys
 create policy "The key functions keep any tenant's keys" on auth.api_keys
@@ -68,13 +64,9 @@ create table auth.api_key_uses (
   constraint api_key_uses_key_fkey foreign key (tenant_id, key_id) references auth.api_keys (tenant_id, id) on delete cascade
 ) partition by hash (tenant_id);
 comment on table auth.api_key_uses is 'When each API key was last used. Apart from auth.api_keys, since it is no change that anyone follows.';
-select tenancy.protect('auth.api_key_uses', partitions => 1, ledger => false, write_role => 'owner', client_verbs => '{}');
+select tenancy.protect('auth.api_key_uses', partitions => 1, ledger => false, read_role => 'admin', write_role => 'owner', client_verbs => '{}');
 grant select on auth.api_key_uses to tenant_user;
 grant select, insert, update on auth.api_key_uses to rowhouse_sealer;
-
---@ policy "Only an admin sees uses of keys" on auth.api_key_uses
-create policy "Only an admin sees uses of keys" on auth.api_key_uses
-  as restrictive for select to tenant_user using ((select request.has_tenant_role('admin')));
 
 --@ policy "The edge records uses through the sealer" on auth.api_key_uses
 create policy "The edge records uses through the sealer" on auth.api_key_uses

@@ -62,7 +62,10 @@ begin
   for policy in
     select oid, polname, polpermissive, pg_get_expr(polqual, polrelid) as qual,
       pg_get_expr(coalesce(polwithcheck, polqual), polrelid) as with_check,
-      (regexp_match(concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), $r$has_tenant_role\('(\w+)'$r$))[1] as least_role
+      -- Where several are asked for, the next that the caller lacks.
+      (select asked[1] from regexp_matches(concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)),
+          $r$has_tenant_role\('(\w+)'$r$, 'g') as asked
+        order by request.has_tenant_role(asked[1]), tenancy.role_rank(asked[1]) limit 1) as least_role
     from pg_catalog.pg_policy
     where polrelid = target
       and polcmd in ('*', case verb when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' else 'd' end::"char")

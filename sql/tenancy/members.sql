@@ -14,7 +14,9 @@ comment on table tenancy.members is 'Who belongs to the tenant, and as what: vie
 comment on column tenancy.members.user_id is 'The subject of the user''s tokens.';
 comment on column tenancy.members.role is 'viewer reads; member also writes files and jobs; admin also manages members; owner everything of the tenant.';
 -- One partition: the gate looks here on every request, and a generic plan locks every partition that there is.
-select tenancy.protect('tenancy.members', partitions => 1, expose => true, write_role => 'admin');
+-- Owners are an owner's to add, change and remove.
+select tenancy.protect('tenancy.members', partitions => 1, expose => true, write_role => 'admin',
+  write_condition => $$role <> 'owner' or (select request.has_tenant_role('owner'))$$);
 grant select on tenancy.members to rowhouse_sealer;
 
 --@ policy "The gate looks up any membership" on tenancy.members
@@ -24,22 +26,6 @@ create policy "The gate looks up any membership" on tenancy.members
 --@ policy "The directory functions keep members" on tenancy.members
 create policy "The directory functions keep members" on tenancy.members
   for all to rowhouse_owner using (true) with check (true);
-
---@ policy "Only an owner adds an owner" on tenancy.members
-create policy "Only an owner adds an owner" on tenancy.members
-  as restrictive for insert to tenant_user
-  with check (role <> 'owner' or (select request.has_tenant_role('owner')));
-
---@ policy "Only an owner changes an owner" on tenancy.members
-create policy "Only an owner changes an owner" on tenancy.members
-  as restrictive for update to tenant_user
-  using (role <> 'owner' or (select request.has_tenant_role('owner')))
-  with check (role <> 'owner' or (select request.has_tenant_role('owner')));
-
---@ policy "Only an owner removes an owner" on tenancy.members
-create policy "Only an owner removes an owner" on tenancy.members
-  as restrictive for delete to tenant_user
-  using (role <> 'owner' or (select request.has_tenant_role('owner')));
 
 --@ function tenancy.keep_an_owner()
 create function tenancy.keep_an_owner()

@@ -50,75 +50,6 @@ end
 $$;
 comment on function tenancy.add_partitions(regclass, integer) is 'Part of protect(): creates the hash partitions and closes each of them.';
 
---@ function tenancy.plain_expression(text)
-create function tenancy.plain_expression(expression text)
-returns text
-language sql
-immutable
-security invoker
-parallel safe
-return regexp_replace(lower(expression), '::text|\s|[()]| as [a-z_]+', '', 'g');
-comment on function tenancy.plain_expression(text) is
-  'An expression without what PostgreSQL adds when it prints one, to compare it with how it was written.';
-
---@ function tenancy.add_policy(regclass,text,text,text,text)
-create function tenancy.add_policy(target regclass, policy_name text, verb text, roles text, condition text)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-parallel unsafe
-as $$
-declare
-  present text;
-begin
-  select coalesce(pg_catalog.pg_get_expr(polqual, polrelid), pg_catalog.pg_get_expr(polwithcheck, polrelid)) into present
-  from pg_catalog.pg_policy where polrelid = target and polname = policy_name;
-  if not found then
-    execute format('create policy %I on %s for %s to %s', policy_name, target, verb, roles)
-      || case when verb <> 'insert' then format(' using (%s)', condition) else '' end
-      || case when verb not in ('select', 'delete') then format(' with check (%s)', condition) else '' end;
-  -- Never re-created, since that takes ACCESS EXCLUSIVE; but never left saying something else than was asked for, either.
-  elsif tenancy.plain_expression(present) <> tenancy.plain_expression(condition) then
-    perform tenancy.refuse(target, format('policy "%s" is there with another condition', policy_name),
-      format('drop policy %I on %s; then protect it again', policy_name, target));
-  end if;
-end
-$$;
-comment on function tenancy.add_policy(regclass, text, text, text, text) is
-  'Part of protect(): adds one policy where it is missing, and refuses one of the same name that says something else.';
-
---@ function tenancy.add_policies(regclass,text)
-create function tenancy.add_policies(target regclass, write_role text)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-parallel unsafe
-as $$
-declare
-  -- Twice the same test. The second finds the index and prunes partitions when the statement starts. The first is there because
-  -- PostgreSQL runs a leakproof condition of the caller (name = …) before a policy that costs more, and a condition that raises
-  -- an error for a match then tells what other tenants store. `= any (array[…])` costs half an operator, so no comparison is
-  -- cheaper, and it forms no equivalence class, so it stays in front (order_qual_clauses in PostgreSQL's createplan.c). The array
-  -- holds the column, not the tenant: a condition that prunes once more while running makes PostgreSQL 18.4 lose an update
-  -- that had to wait for another (test/sql/policies.test.ts).
-  own_tenant constant text := '(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()';
-  -- In a sub-select, it is evaluated once.
-  may_read constant text := own_tenant || ' and (select request.has_tenant_role(''viewer''))';
-  may_write text := own_tenant || format(' and (select request.has_tenant_role(%L))', write_role);
-begin
-  perform tenancy.add_policy(target, 'A member reads the rows of their tenant', 'select', 'tenant_user', may_read);
-  perform tenancy.add_policy(target, 'A writer adds rows to their tenant', 'insert', 'tenant_user', may_write);
-  perform tenancy.add_policy(target, 'A writer changes rows of their tenant', 'update', 'tenant_user', may_write);
-  perform tenancy.add_policy(target, 'A writer deletes rows of their tenant', 'delete', 'tenant_user', may_write);
-  perform tenancy.add_policy(target, 'A service works within its sealed tenant', 'all', 'rowhouse_worker, rowhouse_edge', own_tenant);
-end
-$$;
-comment on function tenancy.add_policies(regclass, text) is 'Part of protect(): one policy for each verb and kind of role.';
-
 --@ function tenancy.expose(regclass,text[],text[])
 create function tenancy.expose(target regclass, client_verbs text[], server_columns text[])
 returns void
@@ -167,13 +98,15 @@ $$;
 comment on function tenancy.expose(regclass, text[], text[]) is
   'Part of protect(): the v1 view, and the grants of exactly what clients may do with it and with the table beneath.';
 
---@ function tenancy.protect(regclass,integer,boolean,boolean,text,text[],text[])
+--@ function tenancy.protect(regclass,integer,boolean,boolean,text,text,text,text[],text[])
 create function tenancy.protect(
   target regclass,
   partitions integer default 32,
   expose boolean default false,
   ledger boolean default true,
+  read_role text default 'viewer',
   write_role text default 'member',
+  write_condition text default null,
   client_verbs text[] default '{insert,update,delete}',
   server_columns text[] default '{}')
 returns void
@@ -184,8 +117,13 @@ set search_path = ''
 parallel unsafe
 as $$
 begin
-  if tenancy.role_rank(write_role) is null then
+  if tenancy.role_rank(read_role) is null then
+    perform tenancy.refuse(target, format('read_role %L is no role of a tenant', read_role), 'viewer, member, admin or owner');
+  elsif tenancy.role_rank(write_role) is null then
     perform tenancy.refuse(target, format('write_role %L is no role of a tenant', write_role), 'viewer, member, admin or owner');
+  elsif tenancy.role_rank(write_role) < tenancy.role_rank(read_role) then
+    perform tenancy.refuse(target, format('%s may write and only %s may read', write_role, read_role),
+      'who changes a row has to find it: make read_role no higher than write_role');
   elsif not client_verbs <@ '{insert,update,delete}'::text[] then
     perform tenancy.refuse(target, format('client_verbs %s has more than insert, update and delete', client_verbs),
       'every exposed table is read; name what clients may do besides');
@@ -197,7 +135,8 @@ begin
     execute format('alter table %s enable row level security, force row level security', target);
   end if;
   perform tenancy.add_partitions(target, partitions);
-  perform tenancy.add_policies(target, write_role);
+  perform tenancy.pin_statistics(target);
+  perform tenancy.add_policies(target, read_role, write_role, write_condition);
   if not exists (
     select from pg_catalog.pg_attrdef join pg_catalog.pg_attribute on attrelid = adrelid and attnum = adnum
     where adrelid = target and attname = 'tenant_id' and pg_catalog.pg_get_expr(adbin, adrelid) ~ '^\(?request\.tenant_id\(\)') then
@@ -215,8 +154,9 @@ begin
   end if;
 end
 $$;
-comment on function tenancy.protect(regclass, integer, boolean, boolean, text, text[], text[]) is
+comment on function tenancy.protect(regclass, integer, boolean, boolean, text, text, text, text[], text[]) is
   'Puts a table behind the wall: partitions, forced row-level security, policies, ledger, and if asked its v1 view. '
-  'target: a table created with `partition by hash (tenant_id)`; write_role: the least tenant role that writes; client_verbs: what '
+  'target: a table created with `partition by hash (tenant_id)`; read_role, write_role: the least tenant roles that read and write; '
+  'write_condition: what holds of every row that a member adds, changes (before and after) or deletes; client_verbs: what '
   'clients may do through v1 besides reading; server_columns: columns that they never set (created_at and updated_at never). '
   'Safe to repeat. Raises 42P16, saying what to change.';

@@ -80,7 +80,7 @@ export function startTune(database: string, ...args: string[]): Tuning {
   return { pid: child.pid ?? 0, done };
 }
 
-/** What of this program's making is in the catalogue: indexes, statistics, targets; and how much there is of everything. */
+/** What of this program's making is in the catalogue: indexes, statistics, targets (0 is what protect() sets); and how much there is of everything. */
 export async function catalogueOf(stack: TestStack) {
   const { rows } = await stack.admin.query<{
     indexes: string[];
@@ -92,7 +92,7 @@ export async function catalogueOf(stack: TestStack) {
          from pg_index join pg_class c on c.oid = indexrelid where c.relname ~ '_tune_[0-9a-f]{8}' order by 1) as indexes,
        (select count(*)::integer from pg_class where relnamespace <> 'pg_toast'::regnamespace) as relations,
        (select count(*)::integer from pg_statistic_ext) as statistics,
-       (select count(*)::integer from pg_attribute where attstattarget is not null) as targets`,
+       (select count(*)::integer from pg_attribute where attstattarget > 0) as targets`,
   );
   if (!rows[0]) throw new Error('the catalogue answered nothing');
   return rows[0];

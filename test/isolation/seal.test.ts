@@ -268,7 +268,7 @@ describe('the protected variable', () => {
       await client.query('begin');
       await client.query('select auth.enter($1)', [acme]);
       await client.query(`set local role tenant_user`);
-      await client.query(`set local debug_parallel_query = on`);
+      await client.query(`set local debug_parallel_query = on; set local max_parallel_workers_per_gather = 2`);
       await client.query(`set local plan_cache_mode = auto`);
       expect(await names(client)).toEqual(['acme.csv']);
     }));

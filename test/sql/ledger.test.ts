@@ -284,3 +284,95 @@ test('tells rows apart whose keys look alike when they are joined', async () => 
     { operation: 'update', row_id: '["x,y", "z"]', changed: ['v'] },
   ]);
 });
+
+test('says whole rows of a table whose columns have the names that the trigger uses', async () => {
+  await stack.migrator.query(`
+    create table app.named (
+      tenant_id tenancy.tenant_id not null, id integer not null, n text, r text, body text, source text, slot text, origin text,
+      tenant_column text, key_columns text, new_rows text,
+      constraint named_pkey primary key (tenant_id, id)
+    ) partition by hash (tenant_id);
+    select tenancy.protect('app.named', partitions => 2, expose => true)`);
+  await withWriters(async () => {
+    const a = await writer();
+    await a.query(`insert into v1.named (id, n, r, key_columns) values (1, 'n', 'r', '{n}'), (2, 'n', 'r', '{n}')`);
+    await a.query(`update v1.named set tenant_column = 'n' where id = 1`);
+    await a.query(`delete from v1.named where id = 2`);
+    await a.query('commit');
+  });
+  const { rows } = await stack.admin.query(`
+    select tenant_id, operation, row_id, changed, old ->> 'r' as old, new ->> 'r' as new
+    from ledger.entries where table_name = 'app.named' order by position`);
+  expect(rows).toEqual([
+    { tenant_id: 't_acme', operation: 'insert', row_id: '1', changed: null, old: null, new: 'r' },
+    { tenant_id: 't_acme', operation: 'insert', row_id: '2', changed: null, old: null, new: 'r' },
+    { tenant_id: 't_acme', operation: 'update', row_id: '1', changed: ['tenant_column'], old: 'r', new: 'r' },
+    { tenant_id: 't_acme', operation: 'delete', row_id: '2', changed: null, old: 'r', new: null },
+  ]);
+});
+
+test('says of a row whose key or tenant changed that one was deleted and another inserted', async () => {
+  await stack.migrator.query(`
+    insert into tenancy.members (tenant_id, user_id, role) values ('t_acme', 'first', 'viewer'), ('t_acme', 'moves', 'viewer')`);
+  await stack.migrator.query(`
+    update tenancy.members set user_id = case user_id when 'first' then 'second' else user_id end,
+      tenant_id = case user_id when 'moves' then 't_globex' else tenant_id end::tenancy.tenant_id
+    where user_id in ('first', 'moves')`);
+  const { rows } = await stack.admin.query(`
+    select tenant_id, operation, row_id from ledger.entries
+    where table_name = 'tenancy.members' and row_id in ('first', 'second', 'moves')
+    order by row_id, position`);
+  expect(rows.filter(({ row_id }) => row_id !== 'moves')).toEqual([
+    { tenant_id: 't_acme', operation: 'insert', row_id: 'first' },
+    { tenant_id: 't_acme', operation: 'delete', row_id: 'first' },
+    { tenant_id: 't_acme', operation: 'insert', row_id: 'second' },
+  ]);
+  expect(rows.filter(({ row_id }) => row_id === 'moves')).toEqual(
+    expect.arrayContaining([
+      { tenant_id: 't_acme', operation: 'insert', row_id: 'moves' },
+      { tenant_id: 't_acme', operation: 'delete', row_id: 'moves' },
+      { tenant_id: 't_globex', operation: 'insert', row_id: 'moves' },
+    ]),
+  );
+});
+
+test('follows the directory itself, whose tenant is called id, and puts each entry into its tenant’s slot', async () => {
+  await stack.createTenant('t_initech');
+  await stack.migrator.query(`update tenancy.tenants set name = 'Renamed' where id = 't_initech'`);
+  const { rows } = await stack.admin.query(`
+    select tenant_id, operation, row_id, changed from ledger.entries
+    where table_name = 'tenancy.tenants' and row_id = 't_initech' order by position`);
+  expect(rows).toEqual([
+    { tenant_id: 't_initech', operation: 'insert', row_id: 't_initech', changed: null },
+    { tenant_id: 't_initech', operation: 'update', row_id: 't_initech', changed: ['name', 'updated_at'] },
+  ]);
+  const { rows: slots } = await stack.admin.query(`
+    select count(distinct slot) > 1 as several, count(*) filter (where slot <> ledger.slot(tenant_id))::int as wrong from ledger.entries`);
+  expect(slots).toEqual([{ several: true, wrong: 0 }]);
+});
+
+test('holds back every tenant of a statement that writes for several', () =>
+  withWriters(async () => {
+    const { rows } = await stack.migrator.query(`select ledger.slot('t_acme') <> ledger.slot('t_globex') as apart`);
+    expect(rows[0].apart).toBe(true);
+    const globex = await stack.token({ tenant: 't_globex', user: 'owner', role: 'owner' });
+    const both = await stack.admin.connect();
+    writers.push(both);
+    await both.query('begin; set local role rowhouse_owner');
+    await both.query(
+      `insert into tenancy.members (tenant_id, user_id, role) values ('t_acme', 'both', 'viewer'), ('t_globex', 'both', 'viewer')`,
+    );
+    const a = await writer();
+    await submit(a, 'of acme');
+    await a.query('commit');
+    const b = await stack.admin.connect();
+    writers.push(b);
+    await b.query('begin');
+    await b.query('select auth.enter($1)', [globex]);
+    await b.query('set local role tenant_user');
+    await submit(b, 'of globex');
+    await b.query('commit');
+    expect(await take()).toEqual([]);
+    await both.query('commit');
+    expect((await take()).sort()).toEqual(['of acme', 'of globex']);
+  }));

@@ -8,6 +8,7 @@ let token: string;
 beforeAll(async () => {
   stack = await createTestStack({ postgrest: false });
   await stack.createTenant('t_acme');
+  await stack.createTenant('t_globex');
   token = await stack.token({ tenant: 't_acme' });
 });
 
@@ -21,32 +22,70 @@ async function sealed(): Promise<pg.PoolClient> {
   return client;
 }
 
+const FILES = `delete from v1.files; insert into v1.files (name, content_type, size) values ('new', 'text/csv', 1)`;
+const MEMBERS = `delete from v1.members where user_id = 'ann'; insert into v1.members (user_id) values ('ann')`;
+const RENAMED = `update v1.files set name = 'first'`;
+const PROMOTED = `update v1.members set role = 'viewer' where user_id = 'ann'`;
+
 // When an update has waited for another, PostgreSQL checks the policy again on the new row: a policy can fail that check.
-test.each(['update v1.files set name = $1 returning name', 'delete from v1.files where name <> $1 returning name'])(
-  'a writer that waited for another of the same row still writes: %s',
-  async (sql) => {
-    const first = await sealed();
-    const second = await sealed();
-    try {
-      await first.query(
-        `delete from v1.files; insert into v1.files (name, content_type, size) values ('new', 'text/csv', 1)`,
+test.each([
+  ['update v1.files set name = $1 returning name', 'second', FILES, RENAMED],
+  ['delete from v1.files where name <> $1 returning name', 'second', FILES, RENAMED],
+  // Their policies ask for more than the tenant and a role.
+  [`update v1.members set role = $1 where user_id = 'ann' returning role`, 'admin', MEMBERS, PROMOTED],
+  [`delete from v1.members where user_id = 'ann' and role <> $1 returning role`, 'admin', MEMBERS, PROMOTED],
+])('a writer that waited for another of the same row still writes: %s', async (sql, value, before, change) => {
+  const first = await sealed();
+  const second = await sealed();
+  try {
+    await first.query(before);
+    await first.query('commit; begin');
+    await first.query('select auth.enter($1)', [token]);
+    await first.query(`set local role tenant_user; ${change}`);
+    const waiting = second.query(sql, [value]);
+    await expect
+      .poll(async () => (await stack.admin.query(`select from pg_locks where not granted`)).rowCount)
+      .toBeGreaterThan(0);
+    await first.query('commit');
+    expect((await waiting).rowCount).toBe(1);
+  } finally {
+    await second.query('rollback');
+    first.release();
+    second.release();
+  }
+});
+
+test.each([
+  [`update v1.members set role = 'member' where`, 'members'],
+  ['delete from v1.members where', 'members'],
+  ['select from v1.api_keys where', 'api_keys'],
+])('a leakproof condition that raises for a match comes after the policy: %s', async (statement, table) => {
+  // Each tenant has a member of each role, and now acme has no viewer.
+  await stack.migrator.query(`delete from tenancy.members where tenant_id = 't_acme' and role = 'viewer'`);
+  await stack.admin.query(`insert into auth.api_keys (tenant_id, id, name, scopes, tenant_role, created_by) values
+    ('t_globex', repeat('a', 16), 'spy', '{read}', 'viewer', 'spy'), ('t_acme', repeat('b', 16), 'own', '{read}', 'admin', 'eve') on conflict do nothing`);
+  const column = { members: 'role', api_keys: 'tenant_role' }[table];
+  const raising = `${{ members: 'user_id', api_keys: 'name' }[table]} = (select (1 / (random() * 0)::int)::text)`;
+  const client = await sealed();
+  try {
+    await client.query('set local enable_indexscan = off; set local enable_bitmapscan = off; savepoint s');
+    const ask = async (value: string) => {
+      const sql = `${statement} ${column} = '${value}' and ${raising}`;
+      const answer = await client.query(sql).then(
+        ({ rowCount }) => rowCount,
+        ({ code }: { code: string }) => code,
       );
-      await first.query('commit; begin');
-      await first.query('select auth.enter($1)', [token]);
-      await first.query(`set local role tenant_user; update v1.files set name = 'first'`);
-      const waiting = second.query(sql, ['second']);
-      await expect
-        .poll(async () => (await stack.admin.query(`select from pg_locks where not granted`)).rowCount)
-        .toBeGreaterThan(0);
-      await first.query('commit');
-      expect((await waiting).rowCount).toBe(1);
-    } finally {
-      await second.query('rollback');
-      first.release();
-      second.release();
-    }
-  },
-);
+      await client.query('rollback to s');
+      return answer;
+    };
+    expect(await ask('admin')).toBe('22012'); // an own row
+    expect(await ask('viewer')).toBe(0); // the other tenant's
+    expect(await ask('nothing')).toBe(0);
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+});
 
 test.each([
   ['list', 'select * from v1.files order by created_at desc, id desc limit $1', [20]],

@@ -138,6 +138,12 @@ test('makes 128 partitions when asked', async () => {
 });
 
 test.each([
+  [`read_role => 'nonsense'`, `read_role 'nonsense' is no role of a tenant`, 'viewer, member, admin or owner'],
+  [
+    `read_role => 'admin'`,
+    'member may write and only admin may read',
+    'who changes a row has to find it: make read_role no higher than write_role',
+  ],
   [`write_role => 'nonsense'`, `write_role 'nonsense' is no role of a tenant`, 'viewer, member, admin or owner'],
   [
     `expose => true, client_verbs => '{selct}'`,

@@ -6,7 +6,7 @@ const KINDS = ['function'];
 
 /** The gate, the seal, what reads it, and what puts tables behind the wall. */
 const GUARDS =
-  /^(auth|request)\.|^tenancy\.(role_rank|protect|add_polic(?:y|ies)|add_partitions|expose|check_\w+|refuse)\(/;
+  /^(auth|request)\.|^tenancy\.(role_rank|protect|add_polic(?:y|ies)|add_partitions|pin_statistics|expose|check_\w+|refuse)\(/;
 const isGuard = ({ name }: Change) => GUARDS.test(name);
 const isExposed = ({ name }: Change) => /^(v1|admin)\./.test(name);
 const unpinned = ({ facts }: Change) => facts.settings !== 'search_path=""' && facts.parsed !== true;

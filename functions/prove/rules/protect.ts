@@ -70,6 +70,18 @@ const REFUSED: readonly [title: string, made: string, told: string, call?: strin
     `select tenancy.protect('app.prove_protected', write_role => 'root')`,
   ],
   [
+    'for a role that reads and is none',
+    table(`${COLUMNS}, ${KEY}`),
+    "read_role 'root' is no role of a tenant",
+    `select tenancy.protect('app.prove_protected', read_role => 'root')`,
+  ],
+  [
+    'for writers who do not read',
+    table(`${COLUMNS}, ${KEY}`),
+    'member may write and only admin may read',
+    `select tenancy.protect('app.prove_protected', read_role => 'admin')`,
+  ],
+  [
     'for verbs that are none',
     table(`${COLUMNS}, ${KEY}`),
     'client_verbs {truncate} has more than insert, update and delete',
@@ -97,7 +109,7 @@ const WANTED = {
 };
 
 const rule = (title: string, check: (acting: Acting) => Promise<void>): Rule => ({
-  about: 'tenancy.protect(regclass,integer,boolean,boolean,text,text[],text[])',
+  about: 'tenancy.protect(regclass,integer,boolean,boolean,text,text,text,text[],text[])',
   family: 'protect',
   title,
   login: 'rowhouse_migrator',

@@ -102,7 +102,7 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
     [
       '23514 entries_operation_known',
       (facts) =>
-        `insert into ledger.entries (tenant_id, table_name, operation, row_id) values ('${A(facts)}', 'prove', 'other', 'x')`,
+        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id) values ('${A(facts)}', 0, 'prove', 'other', 'x')`,
     ],
   ],
   'app.files': [

@@ -1,6 +1,8 @@
--- expects: "Claims" on app.files
+-- expects: "A member reads the rows of their tenant" on app.files
 -- flaw
-create policy "Claims" on app.files as restrictive for select to tenant_user
-  using (tenant_id = current_setting('request.jwt.claims', true)::json ->> 'tenant_id');
+alter policy "A member reads the rows of their tenant" on app.files using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()
+  and (select request.has_tenant_role('viewer'))
+  and tenant_id = current_setting('request.jwt.claims', true)::json ->> 'tenant_id');
 -- fixed
-drop policy "Claims" on app.files;
+alter policy "A member reads the rows of their tenant" on app.files using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()
+  and (select request.has_tenant_role('viewer')));

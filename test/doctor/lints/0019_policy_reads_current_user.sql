@@ -1,5 +1,7 @@
--- expects: "By name" on app.files
+-- expects: "A member reads the rows of their tenant" on app.files
 -- flaw
-create policy "By name" on app.files as restrictive for select to tenant_user using (current_user = 'tenant_user');
+alter policy "A member reads the rows of their tenant" on app.files using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()
+  and (select request.has_tenant_role('viewer')) and current_user = 'tenant_user');
 -- fixed
-drop policy "By name" on app.files;
+alter policy "A member reads the rows of their tenant" on app.files using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()
+  and (select request.has_tenant_role('viewer')));

@@ -2,4 +2,4 @@
 -- flaw
 alter domain tenancy.tenant_id drop constraint tenant_id_form;
 -- fixed
-alter domain tenancy.tenant_id add constraint tenant_id_form check (value ~ '^t_[a-z0-9][a-z0-9_]{0,46}$');
+alter domain tenancy.tenant_id add constraint tenant_id_form check (octet_length(value) <= 49 and value ~ '^t_[a-z0-9][a-z0-9_]*$');

@@ -1,0 +1,72 @@
+--@ function tenancy.plain_expression(text)
+create function tenancy.plain_expression(expression text)
+returns text
+language sql
+immutable
+security invoker
+parallel safe
+return regexp_replace(lower(expression), '::text|\s|[()]| as [a-z_]+', '', 'g');
+comment on function tenancy.plain_expression(text) is
+  'An expression without what PostgreSQL adds when it prints one, to compare it with how it was written.';
+
+--@ function tenancy.add_policy(regclass,text,text,text,text)
+create function tenancy.add_policy(target regclass, policy_name text, verb text, roles text, condition text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  present text;
+begin
+  select coalesce(pg_catalog.pg_get_expr(polqual, polrelid), pg_catalog.pg_get_expr(polwithcheck, polrelid)) into present
+  from pg_catalog.pg_policy where polrelid = target and polname = policy_name;
+  if not found then
+    execute format('create policy %I on %s for %s to %s', policy_name, target, verb, roles)
+      || case when verb <> 'insert' then format(' using (%s)', condition) else '' end
+      || case when verb not in ('select', 'delete') then format(' with check (%s)', condition) else '' end;
+  -- Never re-created, since that takes ACCESS EXCLUSIVE; but never left saying something else than was asked for, either.
+  elsif tenancy.plain_expression(present) <> tenancy.plain_expression(condition) then
+    perform tenancy.refuse(target, format('policy "%s" is there with another condition', policy_name),
+      format('drop policy %I on %s; then protect it again', policy_name, target));
+  end if;
+end
+$$;
+comment on function tenancy.add_policy(regclass, text, text, text, text) is
+  'Part of protect(): adds one policy where it is missing, and refuses one of the same name that says something else.';
+
+--@ function tenancy.add_policies(regclass,text,text,text)
+create function tenancy.add_policies(target regclass, read_role text, write_role text, write_condition text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  -- Twice the same test. The second finds the index and prunes partitions when the statement starts. The first is there because
+  -- PostgreSQL runs a leakproof condition of the caller (name = …) before a policy that costs more, and a condition that raises
+  -- an error for a match then tells what other tenants store. `= any (array[…])` costs half an operator, so no comparison is
+  -- cheaper, and it forms no equivalence class, so it stays in front (order_qual_clauses in PostgreSQL's createplan.c). The array
+  -- holds the column, not the tenant: a condition that prunes once more while running makes PostgreSQL 18.4 lose an update
+  -- that had to wait for another (test/sql/policies.test.ts).
+  own_tenant constant text := '(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()';
+  -- In a sub-select, it is evaluated once.
+  may_read constant text := own_tenant || format(' and (select request.has_tenant_role(%L))', read_role);
+  -- A restrictive policy would come before these, and keep the tenant from being searched for in an index.
+  as_writer constant text := format(' and (select request.has_tenant_role(%L))', write_role) || coalesce(' and (' || write_condition || ')', '');
+  may_write constant text := own_tenant || as_writer;
+  -- No condition of the caller sees a new row before this does, and nothing is pruned by it.
+  may_add constant text := 'tenant_id = (select request.tenant_id())' || as_writer;
+begin
+  perform tenancy.add_policy(target, 'A member reads the rows of their tenant', 'select', 'tenant_user', may_read);
+  perform tenancy.add_policy(target, 'A writer adds rows to their tenant', 'insert', 'tenant_user', may_add);
+  perform tenancy.add_policy(target, 'A writer changes rows of their tenant', 'update', 'tenant_user', may_write);
+  perform tenancy.add_policy(target, 'A writer deletes rows of their tenant', 'delete', 'tenant_user', may_write);
+  perform tenancy.add_policy(target, 'A service works within its sealed tenant', 'all', 'rowhouse_worker, rowhouse_edge', own_tenant);
+end
+$$;
+comment on function tenancy.add_policies(regclass, text, text, text) is 'Part of protect(): one policy for each verb and kind of role.';
