@@ -13,4 +13,4 @@ select distinct c.name as object,
   jsonb_build_object('relation', c.table_name) as metadata
 from conditions c
 where c.permissive and c.command <> 'r' and c.is_tenant_data and c.sealed
-  and to_regrole('tenant_user') = any (c.roles) and c.expression !~ 'request\.has_tenant_role\('
+  and to_regrole('tenant_user') = any (c.roles) and c.expression !~ '(^\(?| AND )request\.has_tenant_role\(' -- not one that may be got round with OR

@@ -14,4 +14,4 @@ select distinct c.name as object,
   jsonb_build_object('relation', c.table_name) as metadata
 from conditions c
 where c.permissive and c.command <> 'r' and c.is_tenant_data and to_regrole('tenant_user') = any (c.roles)
-  and c.source ~ 'request\.has_tenant_role\(''viewer''' and c.source !~ 'request\.has_tenant_role\(''(member|admin|owner)'''
+  and c.source ~ 'request\.has_tenant_role\(''viewer''' and c.source !~ '(^\(?| AND )(\( SELECT )?request\.has_tenant_role\(''(member|admin|owner)'''

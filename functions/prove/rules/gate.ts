@@ -5,14 +5,16 @@ const PASS = 'select auth.pre_request()';
 const SAY = `select set_config('request.headers', $1, true)`;
 
 /** What PostgREST does before a call: the role of the token, the headers of the request, the gate. */
-async function request(
+export async function request(
   { ok, facts }: Acting,
   token: string,
   role: string,
   more: Record<string, string> = {},
 ): Promise<void> {
   await ok(`set local role ${role}`);
-  await ok(SAY, [headers({ authorization: `Bearer ${facts.world.tokens.get(token)}`, ...more })]);
+  await ok(SAY, [
+    headers({ authorization: `Bearer ${facts.tokens.get(token) ?? facts.world.tokens.get(token)}`, ...more }),
+  ]);
 }
 
 const rule = (title: string, check: Rule['check'], more: Partial<Rule> = {}): Rule => ({

@@ -16,6 +16,7 @@ import { schemaRules } from './schemas.ts';
 import { serviceRules } from './services.ts';
 import { sessionRules } from './sessions.ts';
 import { settingRules } from './settings.ts';
+import { shortWayRules } from './short-way.ts';
 import { tokenRules } from './tokens.ts';
 import type { Rule } from './types.ts';
 import { valueRules } from './values.ts';
@@ -24,6 +25,7 @@ import { valueRules } from './values.ts';
 export const rules: readonly Rule[] = [
   ...tokenRules,
   ...gateRules,
+  ...shortWayRules,
   ...requestRules,
   ...idempotencyRules,
   ...keyRules,
