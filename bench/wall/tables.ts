@@ -57,7 +57,7 @@ export async function createSteps(admin: Pool, options: DataOptions): Promise<Te
     create policy "A member reads the rows of their tenant" on wall_rls.files for select to tenant_user using (${CLAIMS_POLICY});
     ${copyOf('wall_sealed')}
     alter table wall_sealed.files enable row level security, force row level security;
-    select tenancy.add_policies('wall_sealed.files', 'member');
+    select tenancy.add_policies('wall_sealed.files', 'viewer', 'member', null);
     ${copyOf('wall_partitioned', 'partition by hash (tenant_id)')}
     select tenancy.protect('wall_partitioned.files', ledger => false);
     reset role`);

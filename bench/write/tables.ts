@@ -48,7 +48,7 @@ export async function createTables(admin: Pool): Promise<Tenant[]> {
     ${notes('write_sealed')}
     alter table write_sealed.notes enable row level security, force row level security;
     alter table write_sealed.notes alter column tenant_id set default request.tenant_id();
-    select tenancy.add_policies('write_sealed.notes', 'member');
+    select tenancy.add_policies('write_sealed.notes', 'viewer', 'member', null);
     ${open('write_sealed', 'id, title, body')}
     ${notes('write_partitioned', HASHED)}
     select tenancy.protect('write_partitioned.notes', ledger => false);
