@@ -4,6 +4,21 @@
 set local lock_timeout = '3s';
 set local search_path = '';
 
+-- In the order of those who write: the table, then the ledger. It reads every row of every tenant once (the domain's constraint), and nobody writes
+-- meanwhile: choose the hour.
+do $$
+declare
+  protected regclass;
+begin
+  for protected in
+    select polrelid::regclass from pg_catalog.pg_policy
+    where polname = 'A writer adds rows to their tenant' order by polrelid = 'ledger.entries'::regclass, 1
+  loop
+    execute format('lock table %s in access exclusive mode', protected);
+  end loop;
+end
+$$;
+
 --@ drop policy "Only an admin sees uses of keys" on auth.api_key_uses
 -- ACCESS EXCLUSIVE on auth.api_key_uses until commit.
 drop policy "Only an admin sees uses of keys" on auth.api_key_uses;
@@ -57,7 +72,8 @@ declare
   relation record;
 begin
   for relation in
-    select oid::regclass as name, relnamespace::regnamespace::text as schema_name, relname::text as table_name, relkind = 'p' as is_parent
+    select oid::regclass as name, relname::text as table_name, relkind = 'p' as is_parent,
+      (select nspname::text from pg_catalog.pg_namespace where pg_namespace.oid = relnamespace) as schema_name
     from pg_catalog.pg_class
     where oid = target or oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = target)
     order by oid
@@ -462,11 +478,16 @@ do $$
 declare
   protected record;
 begin
-  -- Every table that protect() has made so far, those that were added here included.
+  -- Every table that protect() has made so far, those that were added here included. A policy that says anything else than protect() made it
+  -- say keeps what it says.
   for protected in
-    select polrelid::regclass as name, substring(pg_catalog.pg_get_expr(polwithcheck, polrelid) from $r$has_tenant_role\('(\w+)'$r$) as writer
+    select name, writer
     from pg_catalog.pg_policy
-    where polname = 'A writer adds rows to their tenant' and polrelid <> 'tenancy.members'::regclass
+    cross join lateral (select polrelid::regclass as name, pg_catalog.pg_get_expr(polwithcheck, polrelid) as present) as read
+    cross join lateral (select substring(present from $r$has_tenant_role\('(\w+)'$r$) as writer) as asked
+    where polname = 'A writer adds rows to their tenant'
+      and tenancy.plain_expression(present) = tenancy.plain_expression(format(
+        $r$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('%s'))$r$, writer))
     order by 1
   loop
     execute format('alter policy "A writer adds rows to their tenant" on %s with check (tenant_id = (select request.tenant_id()) '
@@ -961,11 +982,16 @@ do $$
 declare
   protected record;
 begin
-  -- Every table that protect() has made so far, those that were added here included.
+  -- Every table that protect() has made so far, those that were added here included. A policy that says anything else than protect() made it
+  -- say keeps what it says.
   for protected in
-    select polrelid::regclass as name, substring(pg_catalog.pg_get_expr(polwithcheck, polrelid) from $r$has_tenant_role\('(\w+)'$r$) as writer
+    select name, writer
     from pg_catalog.pg_policy
-    where polname = 'A writer adds rows to their tenant' and polrelid <> 'tenancy.members'::regclass
+    cross join lateral (select polrelid::regclass as name, pg_catalog.pg_get_expr(polwithcheck, polrelid) as present) as read
+    cross join lateral (select substring(present from $r$has_tenant_role\('(\w+)'$r$) as writer) as asked
+    where polname = 'A writer adds rows to their tenant'
+      and tenancy.plain_expression(present) = tenancy.plain_expression(format(
+        $r$tenant_id = (select request.tenant_id()) and (select request.has_tenant_role('%s'))$r$, writer))
     order by 1
   loop
     execute format('alter policy "A writer adds rows to their tenant" on %s with check ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() '
@@ -978,9 +1004,11 @@ declare
   pinned record;
 begin
   for pinned in
-    select attrelid::regclass as name, relnamespace::regnamespace::text as schema_name, relname::text as table_name, relkind = 'p' as is_parent
+    select attrelid::regclass as name, (select nspname::text from pg_catalog.pg_namespace where pg_namespace.oid = relnamespace) as schema_name, relname::text as table_name, relkind = 'p' as is_parent
     from pg_catalog.pg_attribute join pg_catalog.pg_class on pg_class.oid = attrelid
-    where attname = 'tenant_id' and attstattarget = 0 and relkind in ('r', 'p')
+    where attname = 'tenant_id' and attstattarget = 0 and exists (
+      select from pg_catalog.pg_partitioned_table left join pg_catalog.pg_inherits on inhparent = partrelid
+      where partstrat = 'h' and attrelid in (partrelid, inhrelid))
     order by attrelid
   loop
     execute format('alter table only %s alter column tenant_id set statistics default', pinned.name);

@@ -11,7 +11,8 @@ declare
   relation record;
 begin
   for relation in
-    select oid::regclass as name, relnamespace::regnamespace::text as schema_name, relname::text as table_name, relkind = 'p' as is_parent
+    select oid::regclass as name, relname::text as table_name, relkind = 'p' as is_parent,
+      (select nspname::text from pg_catalog.pg_namespace where pg_namespace.oid = relnamespace) as schema_name
     from pg_catalog.pg_class
     where oid = target or oid in (select inhrelid from pg_catalog.pg_inherits where inhparent = target)
     order by oid
