@@ -154,22 +154,20 @@ describe('a limit', () => {
 
   test('in shadow mode counts and logs, and lets everything through', async () => {
     const { token, id } = await tenantWith(stack, { read_rate: 1, read_burst: 2, rate_shadow: true });
-    const answers = [];
-    for (let nth = 0; nth < 6; nth++) answers.push(await read(stack.edge, token));
+    // At once: the bucket gains a token each second.
+    const answers = await Promise.all(Array.from({ length: 6 }, () => read(stack.edge, token)));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200]);
-    expect(fieldsOf(answers[5] as HttpAnswer)).toEqual([
-      '"read";q=1;w=1;rowhouse-burst=2;rowhouse-shadow',
-      '"read";r=0;t=1',
-    ]);
+    expect(answers.map(fieldsOf)).toContainEqual(['"read";q=1;w=1;rowhouse-burst=2;rowhouse-shadow', '"read";r=0;t=1']);
     const lines = () =>
       stack
         .lines('edge')
         .filter((line) => line.includes('over the rate limit, in shadow mode'))
         .map((line) => JSON.parse(line) as { tenant_id: string; kind: string; requests: number });
-    await until(lines, (found) => found.some(({ tenant_id }) => tenant_id === id));
-    const requests = lines().filter(({ tenant_id }) => tenant_id === id);
-    expect(requests[0]).toMatchObject({ tenant_id: id, kind: 'read' });
-    expect(requests.reduce((sum, line) => sum + line.requests, 0)).toBe(4);
+    const own = () => lines().filter(({ tenant_id }) => tenant_id === id);
+    const counted = () => own().reduce((sum, line) => sum + line.requests, 0);
+    await until(counted, (sum) => sum >= 4);
+    expect(own()[0]).toMatchObject({ tenant_id: id, kind: 'read' });
+    expect(counted()).toBe(4);
   });
 
   test('charges large answers afterwards, where the tenant is weighted', async () => {
@@ -196,8 +194,6 @@ describe('a limit', () => {
     expect(left).toBeLessThan(16);
   });
 });
-
-type HttpAnswer = Awaited<ReturnType<typeof read>>;
 
 describe('without a token', () => {
   test('an address has a small bucket of its own, and no tenant pays for it', async () => {
