@@ -6,18 +6,38 @@ import { fillRow, type Row } from './row.ts';
 
 export type Rows = Map<string, Row[]>;
 
+/** 20 times 250 ms: the database may be in use, and whoever uses it must not wait longer, nor lose a deadlock to a prover. */
+const LOCK_TRIES = 20;
+const NOT_NOW = new Set(['55P03', '40P01']);
+
+/** Locks all of the tables or, while others are in the way, none. */
+async function lockTables(client: Client, names: readonly string[]): Promise<void> {
+  if (names.length === 0) return;
+  await client.query(`set local lock_timeout = '250ms'`);
+  for (let tries = 1; ; tries++) {
+    await client.query('savepoint locking');
+    try {
+      await client.query(`lock table only ${names.join(', only ')} in access exclusive mode`);
+      return;
+    } catch (error) {
+      if (tries === LOCK_TRIES || !NOT_NOW.has((error as { code?: string }).code ?? '')) throw error;
+      await client.query('rollback to savepoint locking');
+    }
+  }
+}
+
 /** Lets the owner past forced row-level security for this transaction, which is all that it is without being a superuser. */
 export async function unforced<T>(
   client: Client,
   tables: readonly Pick<Table, 'name' | 'forced'>[],
   work: () => Promise<T>,
 ): Promise<T> {
-  const forced = tables.filter((table) => table.forced);
-  await client.query(`set local lock_timeout = '5s'`);
-  for (const { name } of forced) await client.query(`alter table ${name} no force row level security`);
+  const forced = tables.filter((table) => table.forced).map(({ name }) => name);
+  await lockTables(client, forced);
+  for (const name of forced) await client.query(`alter table ${name} no force row level security`);
   const result = await work();
   await client.query('set constraints all immediate');
-  for (const { name } of forced) await client.query(`alter table ${name} force row level security`);
+  for (const name of forced) await client.query(`alter table ${name} force row level security`);
   return result;
 }
 
