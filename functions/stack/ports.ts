@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { readJson, type StateDirectory, writeJson } from './state.ts';
 
@@ -33,25 +34,22 @@ export async function choosePorts(state: StateDirectory): Promise<Ports> {
   return ports;
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** Below where systems take the ports of outgoing connections from: one of those cannot slip in between this look and its use. */
+const RANGE = { from: 10_240, to: 32_767 };
+
+/** A port of 127.0.0.1 that was free a moment ago; at random, so that stacks that start together do not take the same. */
 export async function freePort(): Promise<number> {
-  const port = await listenOnce(0);
-  if (port === undefined) throw new Error('no free port on 127.0.0.1');
-  return port;
+  for (let tries = 0; tries < 100; tries++) {
+    const port = randomInt(RANGE.from, RANGE.to + 1);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('no free port on 127.0.0.1');
 }
 
-async function isFree(port: number): Promise<boolean> {
-  return (await listenOnce(port)) !== undefined;
-}
-
-function listenOnce(port: number): Promise<number | undefined> {
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
-      const address = server.address();
-      const bound = typeof address === 'object' && address !== null ? address.port : undefined;
-      server.close(() => resolve(bound));
-    });
+    server.once('error', () => resolve(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
   });
 }

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { diesWithParent } from '../../functions/stack/account.ts';
+import { freePort } from '../../functions/stack/ports.ts';
 import type { ProcessIdentity } from '../../functions/stack/processes.ts';
-import { readJson, type StateDirectory, stateDirectory } from '../../functions/stack/state.ts';
+import { openStateDirectory, readJson, type StateDirectory, writeJson } from '../../functions/stack/state.ts';
 import type { StackInfo } from '../../functions/stack/supervisor.ts';
 
 /** A stack started as people start it: `rowhouse start`, in a process of its own. */
@@ -38,10 +40,12 @@ export function runStart(directory: string, ...options: string[]) {
   return { process: child, output: () => output, ended };
 }
 
-/** Starts a stack and waits until it says that it is ready. */
+/** Starts a stack and waits until it says that it is ready. Its ports are not those that a developer's own stack wants. */
 export async function startStack(directory: string, ...options: string[]): Promise<StartedStack> {
+  const state = openStateDirectory(directory);
+  if (!existsSync(state.ports))
+    writeJson(state.ports, { edge: await freePort(), postgrest: await freePort(), postgres: await freePort() });
   const run = runStart(directory, ...options);
-  const state = stateDirectory(directory);
   const ready = new Promise<void>((resolve) => {
     run.process.stdout.on('data', () => {
       if (run.output().includes('Ctrl-C stops everything')) resolve();
