@@ -4,8 +4,8 @@
 set local lock_timeout = '3s';
 set local search_path = '';
 
--- In the order of those who write: the table, then the ledger. It reads every row of every tenant once (the domain's constraint), and nobody writes
--- meanwhile: choose the hour.
+-- In the order of those who write: the table, then the ledger. Nobody reads or writes meanwhile, and nothing here looks at rows: what does has
+-- a migration of its own, after this one.
 do $$
 declare
   protected regclass;
@@ -48,16 +48,9 @@ drop function tenancy.protect(regclass, integer, boolean, boolean, text, text[],
 --@ drop function tenancy.add_policies(regclass, text)
 drop function tenancy.add_policies(regclass, text);
 
---@ domain tenancy.tenant_id
+--@ run the tenant domain's form, for new values
+-- Both hold until the next migrations have looked at the rows that are there.
 alter domain tenancy.tenant_id add constraint tenant_id_form_changed check (octet_length(value) <= 49 and value ~ '^t_[a-z0-9][a-z0-9_]*$') not valid;
-alter domain tenancy.tenant_id drop constraint tenant_id_form;
-alter domain tenancy.tenant_id rename constraint tenant_id_form_changed to tenant_id_form;
-alter domain tenancy.tenant_id validate constraint tenant_id_form;
---= create domain tenancy.tenant_id as text collate "C"
---=   constraint tenant_id_form check (octet_length(value) <= 49 and value ~ '^t_[a-z0-9][a-z0-9_]*$');
---= -- The length apart: a bounded repetition in the expression costs 1.4 µs a value more.
---= comment on domain tenancy.tenant_id is '`t_`, then 1 to 47 of a-z, 0-9 and _, the first one a letter or digit.';
---= grant usage on domain tenancy.tenant_id to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
 
 --@ function tenancy.pin_statistics(regclass)
 create function tenancy.pin_statistics(target regclass)
@@ -93,6 +86,77 @@ comment on function tenancy.pin_statistics(regclass) is
   'Part of protect(): the planner expects the same of every tenant. It would look the sealed one up in the statistics when a generic plan '
   'is made, and all others would run on a plan for the size of whoever came first.';
 
+--@ function tenancy.printed_condition(regclass, text)
+create function tenancy.printed_condition(target regclass, condition text)
+returns text
+language plpgsql
+volatile
+strict
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  printed text := format('select true as holds from %s where (%s)', target, condition);
+begin
+  -- Twice: PostgreSQL prints some forms otherwise than it reads them (`in` of a varchar), and what was dumped and restored has been
+  -- through it once more. From there on it prints what it reads.
+  for times in 1 .. 2 loop
+    execute 'create view pg_temp.condition_of_a_policy as ' || printed;
+    printed := pg_catalog.pg_get_viewdef(to_regclass('pg_temp.condition_of_a_policy'));
+    drop view pg_temp.condition_of_a_policy;
+  end loop;
+  return printed;
+end
+$$;
+comment on function tenancy.printed_condition(regclass, text) is
+  'A condition on a table''s rows as PostgreSQL prints it: two are the same if and only if they were read as the same. By way of a temporary '
+  'view, since a policy would lock the table.';
+
+--@ function tenancy.add_policy(regclass, text, text, text, text)
+create or replace function tenancy.add_policy(target regclass, policy_name text, verb text, roles text, condition text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  reads boolean := verb <> 'insert';
+  writes boolean := verb not in ('select', 'delete');
+  wanted text;
+  present record;
+begin
+  select polcmd, polpermissive, pg_catalog.pg_get_expr(polqual, polrelid) as qual, pg_catalog.pg_get_expr(polwithcheck, polrelid) as with_check,
+    array(select unnest(polroles)::regrole::text order by 1) as holders
+  into present
+  from pg_catalog.pg_policy where polrelid = target and polname = policy_name;
+  if not found then
+    execute format('create policy %I on %s for %s to %s', policy_name, target, verb, roles)
+      || case when reads then format(' using (%s)', condition) else '' end
+      || case when writes then format(' with check (%s)', condition) else '' end;
+    return;
+  end if;
+  -- Never re-created, since that takes ACCESS EXCLUSIVE; but never left saying something else than was asked for, either.
+  wanted := tenancy.printed_condition(target, condition);
+  if not present.polpermissive or present.holders <> array(select unnest(string_to_array(roles, ', ')) order by 1)
+     or (present.polcmd <> case verb when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' when 'delete' then 'd' else '*' end) then
+    perform tenancy.refuse(target, format('policy "%s" is there for other verbs or roles', policy_name),
+      format('drop policy %I on %s; then protect it again', policy_name, target));
+  elsif (present.qual is not null) <> reads or (present.with_check is not null) <> writes
+     or tenancy.printed_condition(target, present.qual) <> wanted or tenancy.printed_condition(target, present.with_check) <> wanted then
+    perform tenancy.refuse(target, format('policy "%s" is there with another condition', policy_name),
+      format('drop policy %I on %s; then protect it again', policy_name, target));
+  end if;
+end
+$$;
+comment on function tenancy.add_policy(regclass, text, text, text, text) is
+  'Part of protect(): adds one policy where it is missing, and refuses one of the same name that says something else.';
+
+--@ drop function tenancy.plain_expression(text)
+drop function tenancy.plain_expression(text);
+
 --@ function tenancy.add_policies(regclass, text, text, text)
 create function tenancy.add_policies(target regclass, read_role text, write_role text, write_condition text)
 returns void
@@ -127,17 +191,17 @@ end
 $$;
 comment on function tenancy.add_policies(regclass, text, text, text) is 'Part of protect(): one policy for each verb and kind of role.';
 
---@ function tenancy.protect(regclass, integer, boolean, boolean, text, text, text, text[], text[])
+--@ function tenancy.protect(regclass, integer, boolean, boolean, text, text[], text[], text, text)
 create function tenancy.protect(
   target regclass,
   partitions integer default 32,
   expose boolean default false,
   ledger boolean default true,
-  read_role text default 'viewer',
   write_role text default 'member',
-  write_condition text default null,
   client_verbs text[] default '{insert,update,delete}',
-  server_columns text[] default '{}')
+  server_columns text[] default '{}',
+  read_role text default 'viewer',
+  write_condition text default null)
 returns void
 language plpgsql
 volatile
@@ -183,7 +247,7 @@ begin
   end if;
 end
 $$;
-comment on function tenancy.protect(regclass, integer, boolean, boolean, text, text, text, text[], text[]) is
+comment on function tenancy.protect(regclass, integer, boolean, boolean, text, text[], text[], text, text) is
   'Puts a table behind the wall: partitions, forced row-level security, policies, ledger, and if asked its v1 view. '
   'target: a table created with `partition by hash (tenant_id)`; read_role, write_role: the least tenant roles that read and write; '
   'write_condition: what holds of every row that a member adds, changes (before and after) or deletes; client_verbs: what '
@@ -192,6 +256,7 @@ comment on function tenancy.protect(regclass, integer, boolean, boolean, text, t
 
 --@ table ledger.entries
 alter table ledger.entries alter column slot drop expression;
+alter table ledger.entries add constraint entries_slot_of_tenant check (slot = (hashtextextended(tenant_id, 0) & 15)) not valid;
 comment on column ledger.entries.slot is 'ledger.slot(tenant_id).';
 drop index ledger.entries_row_idx;
 --= -- One sequence for all tenants of this server: a tenant's order is its own positions, and a tenant that moves to another
@@ -227,7 +292,9 @@ drop index ledger.entries_row_idx;
 --=   request_id text,
 --=   trace_id text collate "C",
 --=   constraint entries_pkey primary key (tenant_id, position),
---=   constraint entries_operation_known check (operation in ('insert', 'update', 'delete'))
+--=   constraint entries_operation_known check (operation in ('insert', 'update', 'delete')),
+--=   -- ledger.slot(), written out: a function would be prepared anew in each statement, 11 µs, this takes 3.
+--=   constraint entries_slot_of_tenant check (slot = (hashtextextended(tenant_id, 0) & 15))
 --= ) partition by hash (tenant_id);
 --= comment on table ledger.entries is 'Every change of tenant data: who, what, when, where, before and after. Append-only for everyone.';
 --= comment on column ledger.entries.position is 'Order within the tenant: drawn while the changed rows were locked.';
@@ -392,14 +459,45 @@ comment on function ledger.record() is
   'Statement trigger over transition tables: one insert for each statement, one entry for each row. Arguments: the tenant column, '
   'and the other primary key columns as an array.';
 
+--@ run the policies of what protect() has made
+do $$
+declare
+  protected record;
+begin
+  -- Every table that protect() has made so far, those that were added here included. A policy that says anything else than protect() made it
+  -- say keeps what it says.
+  for protected in
+    select name, writer
+    from pg_catalog.pg_policy
+    cross join lateral (select polrelid::regclass as name, pg_catalog.pg_get_expr(polwithcheck, polrelid) as present) as read
+    cross join lateral (select substring(present from $r$has_tenant_role\('(\w+)'$r$) as writer) as asked
+    where polname = 'A writer adds rows to their tenant'
+      and tenancy.printed_condition(name, present) = tenancy.printed_condition(name, format(
+        $r$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('%s'))$r$, writer))
+    order by 1
+  loop
+    execute format('alter policy "A writer adds rows to their tenant" on %s with check (tenant_id = (select request.tenant_id()) '
+      'and (select request.has_tenant_role(%L)))', protected.name, protected.writer);
+  end loop;
+end
+$$;
+
 --@ table tenancy.members
-alter policy "A writer adds rows to their tenant" on tenancy.members
-  with check (tenant_id = (select request.tenant_id()) and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner'))));
-alter policy "A writer changes rows of their tenant" on tenancy.members
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner'))))
-  with check ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner'))));
-alter policy "A writer deletes rows of their tenant" on tenancy.members
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner'))));
+do $$
+declare
+  owners constant text := $c$ and (role <> 'owner' or (select request.has_tenant_role('owner')))$c$;
+  policy record;
+begin
+  -- Added to what they say: they may have been narrowed here.
+  for policy in
+    select polname, pg_catalog.pg_get_expr(polqual, polrelid) as qual, pg_catalog.pg_get_expr(polwithcheck, polrelid) as with_check
+    from pg_catalog.pg_policy where polrelid = 'tenancy.members'::regclass and polname ~ '^A writer (adds|changes|deletes) rows '
+  loop
+    execute format('alter policy %I on tenancy.members', policy.polname)
+      || coalesce(' using (' || policy.qual || owners || ')', '') || coalesce(' with check (' || policy.with_check || owners || ')', '');
+  end loop;
+end
+$$;
 --= create table tenancy.members (
 --=   tenant_id tenancy.tenant_id not null,
 --=   user_id text not null,
@@ -421,8 +519,29 @@ alter policy "A writer deletes rows of their tenant" on tenancy.members
 --= grant select on tenancy.members to rowhouse_sealer;
 
 --@ table auth.api_keys
-alter policy "A member reads the rows of their tenant" on auth.api_keys
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')));
+do $$
+declare
+  policy record;
+begin
+  -- What was narrowed here is narrowed once more.
+  for policy in
+    select polrelid::regclass as name, polname, before, after,
+      pg_catalog.pg_get_expr(polqual, polrelid) as qual, pg_catalog.pg_get_expr(polwithcheck, polrelid) as with_check
+    from pg_catalog.pg_policy
+    join (values
+      ('A member reads the rows of their tenant', $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('viewer'))$c$,
+        $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin'))$c$)
+    ) as changes (policy_name, before, after) on policy_name = polname
+    where polrelid in ('auth.api_keys'::regclass, 'auth.api_key_uses'::regclass)
+  loop
+    policy.before := tenancy.printed_condition(policy.name, policy.before);
+    policy.qual := case when tenancy.printed_condition(policy.name, policy.qual) = policy.before then policy.after else policy.qual || ' and (select request.has_tenant_role(''admin''))' end;
+    policy.with_check := case when tenancy.printed_condition(policy.name, policy.with_check) = policy.before then policy.after else policy.with_check || ' and (select request.has_tenant_role(''admin''))' end;
+    execute format('alter policy %I on %s', policy.polname, policy.name)
+      || coalesce(' using (' || policy.qual || ')', '') || coalesce(' with check (' || policy.with_check || ')', '');
+  end loop;
+end
+$$;
 --= create table auth.api_keys (
 --=   tenant_id tenancy.tenant_id not null,
 --=   id text collate "C" not null,
@@ -458,8 +577,7 @@ alter policy "A member reads the rows of their tenant" on auth.api_keys
 --= grant select, insert, update on auth.api_keys to rowhouse_sealer;
 
 --@ table auth.api_key_uses
-alter policy "A member reads the rows of their tenant" on auth.api_key_uses
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')));
+-- With auth.api_keys.
 --= create table auth.api_key_uses (
 --=   tenant_id tenancy.tenant_id not null,
 --=   key_id text collate "C" not null,
@@ -472,77 +590,10 @@ alter policy "A member reads the rows of their tenant" on auth.api_key_uses
 --= grant select on auth.api_key_uses to tenant_user;
 --= grant select, insert, update on auth.api_key_uses to rowhouse_sealer;
 
---@ table app.files
-create index files_kind_idx on app.files (tenant_id, kind, created_at desc, id desc);
-do $$
-declare
-  protected record;
-begin
-  -- Every table that protect() has made so far, those that were added here included. A policy that says anything else than protect() made it
-  -- say keeps what it says.
-  for protected in
-    select name, writer
-    from pg_catalog.pg_policy
-    cross join lateral (select polrelid::regclass as name, pg_catalog.pg_get_expr(polwithcheck, polrelid) as present) as read
-    cross join lateral (select substring(present from $r$has_tenant_role\('(\w+)'$r$) as writer) as asked
-    where polname = 'A writer adds rows to their tenant'
-      and tenancy.plain_expression(present) = tenancy.plain_expression(format(
-        $r$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('%s'))$r$, writer))
-    order by 1
-  loop
-    execute format('alter policy "A writer adds rows to their tenant" on %s with check (tenant_id = (select request.tenant_id()) '
-      'and (select request.has_tenant_role(%L)))', protected.name, protected.writer);
-  end loop;
-end
-$$;
+--@ run statistics of what protect() has made
 select tenancy.pin_statistics(partrelid) from pg_catalog.pg_partitioned_table
 join pg_catalog.pg_attribute on attrelid = partrelid and attnum = partattrs[0] and attname = 'tenant_id'
 where partstrat = 'h' and partnatts = 1 and (select relrowsecurity from pg_catalog.pg_class where oid = partrelid);
---= create table app.files (
---=   tenant_id tenancy.tenant_id not null,
---=   id uuid not null default uuidv7(),
---=   name text not null,
---=   content_type text not null default 'application/octet-stream',
---=   size bigint not null,
---=   sha256 text collate "C",
---=   kind text collate "C" not null default 'upload',
---=   status text collate "C" not null default 'pending',
---=   job_id uuid,
---=   created_by text not null default request.subject(),
---=   created_at timestamptz not null default now(),
---=   updated_at timestamptz not null default now(),
---=   stored_at timestamptz,
---=   constraint files_pkey primary key (tenant_id, id),
---=   constraint files_job_fkey foreign key (tenant_id, job_id) references app.jobs (tenant_id, id) on delete cascade,
---=   constraint files_one_output_of_a_kind unique (tenant_id, job_id, kind),
---=   constraint files_name_form check (length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f/\\]'),
---=   constraint files_content_type_form check (content_type ~ '^[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}(; ?charset=[A-Za-z0-9_-]{1,40})?$'),
---=   constraint files_size_not_negative check (size >= 0),
---=   constraint files_sha256_form check (sha256 ~ '^[0-9a-f]{64}$'),
---=   constraint files_kind_known check (kind in ('upload', 'repaired', 'report')),
---=   constraint files_upload_has_no_job check ((kind = 'upload') = (job_id is null)),
---=   constraint files_status_known check (status in ('pending', 'stored')),
---=   constraint files_stored_is_whole check ((status = 'stored') = (stored_at is not null) and (status = 'pending' or sha256 is not null))
---= ) partition by hash (tenant_id);
---= create index files_created_at_idx on app.files (tenant_id, created_at desc, id desc);
---= -- Outputs of jobs are few among uploads.
---= create index files_kind_idx on app.files (tenant_id, kind, created_at desc, id desc);
---= comment on table app.files is $$Files
---=
---= What the tenant uploaded, and what its jobs wrote. The bytes are fetched at /storage/v1/files/{id}.$$;
---= comment on column app.files.size is 'Bytes: as announced until the file is stored, as stored from then on.';
---= comment on column app.files.sha256 is 'Lower-case hex. If announced with the upload, the body must match it.';
---= comment on column app.files.kind is '`upload`, or what a job wrote: `repaired`, `report`.';
---= comment on column app.files.status is '`pending` until the bytes are there, then `stored`.';
---= comment on column app.files.job_id is 'The job that wrote this file.';
---= select tenancy.protect('app.files', expose => true,
---=   server_columns => '{kind,status,job_id,created_by,stored_at}');
---= -- Once announced, only a file's name changes: its size and checksum are what the signed URL was made for.
---= revoke update on app.files, v1.files from tenant_user;
---= grant update (name) on app.files, v1.files to tenant_user;
---= grant select on app.files to rowhouse_worker, rowhouse_edge;
---= grant insert (name, content_type, size, kind, job_id), update (name, size, sha256, status, stored_at) on app.files to rowhouse_worker;
---= grant update (size, sha256, status, stored_at) on app.files to rowhouse_edge;
 
 --@ function tenancy.explain_policies(oid, text, jsonb, jsonb)
 create or replace function tenancy.explain_policies(target oid, verb text, present jsonb, wanted jsonb)
@@ -613,6 +664,166 @@ comment on function tenancy.explain_policies(oid, text, jsonb, jsonb) is
 set local lock_timeout = '3s';
 set local search_path = '';
 
+--@ table tenancy.members
+do $$
+declare
+  policy record;
+begin
+  -- The restrictive policies take over. What was narrowed here stays so, and says more than it has to.
+  for policy in
+    select polrelid::regclass as name, polname, before, after,
+      pg_catalog.pg_get_expr(polqual, polrelid) as qual, pg_catalog.pg_get_expr(polwithcheck, polrelid) as with_check
+    from pg_catalog.pg_policy
+    join (values
+      ('A writer adds rows to their tenant', $c$tenant_id = (select request.tenant_id()) and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner')))$c$,
+        $c$tenant_id = (select request.tenant_id()) and (select request.has_tenant_role('admin'))$c$),
+      ('A writer changes rows of their tenant', $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner')))$c$,
+        $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin'))$c$),
+      ('A writer deletes rows of their tenant', $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')) and (role <> 'owner' or (select request.has_tenant_role('owner')))$c$,
+        $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin'))$c$)
+    ) as changes (policy_name, before, after) on policy_name = polname
+    where polrelid in ('tenancy.members'::regclass)
+  loop
+    policy.before := tenancy.printed_condition(policy.name, policy.before);
+    policy.qual := case when tenancy.printed_condition(policy.name, policy.qual) = policy.before then policy.after else policy.qual end;
+    policy.with_check := case when tenancy.printed_condition(policy.name, policy.with_check) = policy.before then policy.after else policy.with_check end;
+    execute format('alter policy %I on %s', policy.polname, policy.name)
+      || coalesce(' using (' || policy.qual || ')', '') || coalesce(' with check (' || policy.with_check || ')', '');
+  end loop;
+end
+$$;
+--= create table tenancy.members (
+--=   tenant_id tenancy.tenant_id not null,
+--=   user_id text not null,
+--=   role text collate "C" not null default 'member',
+--=   created_at timestamptz not null default now(),
+--=   updated_at timestamptz not null default now(),
+--=   constraint members_pkey primary key (tenant_id, user_id),
+--=   constraint members_user_id_length check (length(user_id) between 1 and 200),
+--=   constraint members_role_known check (tenancy.role_rank(role) is not null),
+--=   constraint members_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade
+--= ) partition by hash (tenant_id);
+--= comment on table tenancy.members is 'Who belongs to the tenant, and as what: viewer, member, admin or owner.';
+--= comment on column tenancy.members.user_id is 'The subject of the user''s tokens.';
+--= comment on column tenancy.members.role is 'viewer reads; member also writes files and jobs; admin also manages members; owner everything of the tenant.';
+--= -- One partition: the gate looks here on every request, and a generic plan locks every partition that there is.
+--= select tenancy.protect('tenancy.members', partitions => 1, expose => true, write_role => 'admin');
+--= grant select on tenancy.members to rowhouse_sealer;
+
+--@ table auth.api_keys
+do $$
+declare
+  policy record;
+begin
+  -- The restrictive policies take over. What was narrowed here stays so, and says more than it has to.
+  for policy in
+    select polrelid::regclass as name, polname, before, after,
+      pg_catalog.pg_get_expr(polqual, polrelid) as qual, pg_catalog.pg_get_expr(polwithcheck, polrelid) as with_check
+    from pg_catalog.pg_policy
+    join (values
+      ('A member reads the rows of their tenant', $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin'))$c$,
+        $c$(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('viewer'))$c$)
+    ) as changes (policy_name, before, after) on policy_name = polname
+    where polrelid in ('auth.api_keys'::regclass, 'auth.api_key_uses'::regclass)
+  loop
+    policy.before := tenancy.printed_condition(policy.name, policy.before);
+    policy.qual := case when tenancy.printed_condition(policy.name, policy.qual) = policy.before then policy.after else policy.qual end;
+    policy.with_check := case when tenancy.printed_condition(policy.name, policy.with_check) = policy.before then policy.after else policy.with_check end;
+    execute format('alter policy %I on %s', policy.polname, policy.name)
+      || coalesce(' using (' || policy.qual || ')', '') || coalesce(' with check (' || policy.with_check || ')', '');
+  end loop;
+end
+$$;
+--= create table auth.api_keys (
+--=   tenant_id tenancy.tenant_id not null,
+--=   id text collate "C" not null,
+--=   name text not null,
+--=   scopes text[] not null,
+--=   tenant_role text collate "C" not null,
+--=   allowed_networks cidr[],
+--=   expires_at timestamptz,
+--=   created_by text not null default request.subject(),
+--=   created_at timestamptz not null default now(),
+--=   updated_at timestamptz not null default now(),
+--=   revoked_at timestamptz,
+--=   constraint api_keys_pkey primary key (tenant_id, id),
+--=   constraint api_keys_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade,
+--=   constraint api_keys_id_form check (id ~ '^[0-9a-f]{16}$'),
+--=   constraint api_keys_name_length check (length(name) between 1 and 200),
+--=   constraint api_keys_scopes_known check (scopes <@ '{read,write,admin}' and scopes @> '{read}' and cardinality(scopes) <= 3),
+--=   constraint api_keys_tenant_role_known check (tenant_role in ('viewer', 'member', 'admin')),
+--=   constraint api_keys_allowed_networks_count check (cardinality(allowed_networks) between 1 and 64)
+--= ) partition by hash (tenant_id);
+--= comment on table auth.api_keys is $$API keys
+--=
+--= What programs of the tenant come in with. For admins and owners. Make one with create_api_key, end one with revoke_api_key.$$;
+--= comment on column auth.api_keys.scopes is $$read; write, without which nothing is written; admin, without which it acts as a member at most.
+--= @sample ["read", "write"]$$;
+--= comment on column auth.api_keys.tenant_role is 'The most that it may do: viewer, member or admin.';
+--= comment on column auth.api_keys.allowed_networks is 'Where it may be used from; anywhere where null. Checked when the edge exchanges it.';
+--= comment on column auth.api_keys.expires_at is 'When it ends by itself; never where null.';
+--= comment on column auth.api_keys.revoked_at is 'From then on it is refused, and so are the tokens made from it.';
+--= -- One partition, as tenancy.members: the gate looks here on every request of a key.
+--= select tenancy.protect('auth.api_keys', partitions => 1, write_role => 'admin', client_verbs => '{}');
+--= grant select on auth.api_keys to tenant_user;
+--= grant select, insert, update on auth.api_keys to rowhouse_sealer;
+
+--@ table auth.api_key_uses
+-- With auth.api_keys.
+--= create table auth.api_key_uses (
+--=   tenant_id tenancy.tenant_id not null,
+--=   key_id text collate "C" not null,
+--=   last_used_at timestamptz not null,
+--=   constraint api_key_uses_pkey primary key (tenant_id, key_id),
+--=   constraint api_key_uses_key_fkey foreign key (tenant_id, key_id) references auth.api_keys (tenant_id, id) on delete cascade
+--= ) partition by hash (tenant_id);
+--= comment on table auth.api_key_uses is 'When each API key was last used. Apart from auth.api_keys, since it is no change that anyone follows.';
+--= select tenancy.protect('auth.api_key_uses', partitions => 1, ledger => false, write_role => 'owner', client_verbs => '{}');
+--= grant select on auth.api_key_uses to tenant_user;
+--= grant select, insert, update on auth.api_key_uses to rowhouse_sealer;
+
+--@ run the policies of what protect() has made
+do $$
+declare
+  protected record;
+begin
+  -- Every table that protect() has made so far, those that were added here included. A policy that says anything else than protect() made it
+  -- say keeps what it says.
+  for protected in
+    select name, writer
+    from pg_catalog.pg_policy
+    cross join lateral (select polrelid::regclass as name, pg_catalog.pg_get_expr(polwithcheck, polrelid) as present) as read
+    cross join lateral (select substring(present from $r$has_tenant_role\('(\w+)'$r$) as writer) as asked
+    where polname = 'A writer adds rows to their tenant'
+      and tenancy.printed_condition(name, present) = tenancy.printed_condition(name, format(
+        $r$tenant_id = (select request.tenant_id()) and (select request.has_tenant_role('%s'))$r$, writer))
+    order by 1
+  loop
+    execute format('alter policy "A writer adds rows to their tenant" on %s with check ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() '
+      'and (select request.has_tenant_role(%L)))', protected.name, protected.writer);
+  end loop;
+end
+$$;
+
+--@ run statistics of what protect() has made
+do $$
+declare
+  pinned record;
+begin
+  for pinned in
+    select attrelid::regclass as name, (select nspname::text from pg_catalog.pg_namespace where pg_namespace.oid = relnamespace) as schema_name, relname::text as table_name, relkind = 'p' as is_parent
+    from pg_catalog.pg_attribute join pg_catalog.pg_class on pg_class.oid = attrelid
+    where attname = 'tenant_id' and attstattarget = 0 and exists (
+      select from pg_catalog.pg_partitioned_table left join pg_catalog.pg_inherits on inhparent = partrelid
+      where partstrat = 'h' and attrelid in (partrelid, inhrelid))
+    order by attrelid
+  loop
+    execute format('alter table only %s alter column tenant_id set statistics default', pinned.name);
+    perform pg_catalog.pg_clear_attribute_stats(pinned.schema_name, pinned.table_name, 'tenant_id', pinned.is_parent);
+  end loop;
+end
+$$;
+
 --@ drop function ledger.origin()
 drop function ledger.origin();
 
@@ -622,8 +833,8 @@ drop function ledger.has_sleeper();
 --@ drop function ledger.announce(smallint)
 drop function ledger.announce(smallint);
 
---@ drop function tenancy.protect(regclass, integer, boolean, boolean, text, text, text, text[], text[])
-drop function tenancy.protect(regclass, integer, boolean, boolean, text, text, text, text[], text[]);
+--@ drop function tenancy.protect(regclass, integer, boolean, boolean, text, text[], text[], text, text)
+drop function tenancy.protect(regclass, integer, boolean, boolean, text, text[], text[], text, text);
 
 --@ drop function tenancy.add_policies(regclass, text, text, text)
 drop function tenancy.add_policies(regclass, text, text, text);
@@ -631,15 +842,50 @@ drop function tenancy.add_policies(regclass, text, text, text);
 --@ drop function tenancy.pin_statistics(regclass)
 drop function tenancy.pin_statistics(regclass);
 
---@ domain tenancy.tenant_id
-alter domain tenancy.tenant_id add constraint tenant_id_form_changed check (value ~ '^t_[a-z0-9][a-z0-9_]{0,46}$') not valid;
-alter domain tenancy.tenant_id drop constraint tenant_id_form;
-alter domain tenancy.tenant_id rename constraint tenant_id_form_changed to tenant_id_form;
-alter domain tenancy.tenant_id validate constraint tenant_id_form;
---= create domain tenancy.tenant_id as text collate "C"
---=   constraint tenant_id_form check (value ~ '^t_[a-z0-9][a-z0-9_]{0,46}$');
---= comment on domain tenancy.tenant_id is '`t_`, then 1 to 47 of a-z, 0-9 and _, the first one a letter or digit.';
---= grant usage on domain tenancy.tenant_id to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;
+--@ run the tenant domain's form, for new values
+alter domain tenancy.tenant_id drop constraint tenant_id_form_changed;
+
+--@ function tenancy.plain_expression(text)
+create function tenancy.plain_expression(expression text)
+returns text
+language sql
+immutable
+security invoker
+parallel safe
+return regexp_replace(lower(expression), '::text|\s|[()]| as [a-z_]+', '', 'g');
+comment on function tenancy.plain_expression(text) is
+  'An expression without what PostgreSQL adds when it prints one, to compare it with how it was written.';
+
+--@ function tenancy.add_policy(regclass, text, text, text, text)
+create or replace function tenancy.add_policy(target regclass, policy_name text, verb text, roles text, condition text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  present text;
+begin
+  select coalesce(pg_catalog.pg_get_expr(polqual, polrelid), pg_catalog.pg_get_expr(polwithcheck, polrelid)) into present
+  from pg_catalog.pg_policy where polrelid = target and polname = policy_name;
+  if not found then
+    execute format('create policy %I on %s for %s to %s', policy_name, target, verb, roles)
+      || case when verb <> 'insert' then format(' using (%s)', condition) else '' end
+      || case when verb not in ('select', 'delete') then format(' with check (%s)', condition) else '' end;
+  -- Never re-created, since that takes ACCESS EXCLUSIVE; but never left saying something else than was asked for, either.
+  elsif tenancy.plain_expression(present) <> tenancy.plain_expression(condition) then
+    perform tenancy.refuse(target, format('policy "%s" is there with another condition', policy_name),
+      format('drop policy %I on %s; then protect it again', policy_name, target));
+  end if;
+end
+$$;
+comment on function tenancy.add_policy(regclass, text, text, text, text) is
+  'Part of protect(): adds one policy where it is missing, and refuses one of the same name that says something else.';
+
+--@ drop function tenancy.printed_condition(regclass, text)
+drop function tenancy.printed_condition(regclass, text);
 
 --@ function tenancy.add_policies(regclass, text)
 create function tenancy.add_policies(target regclass, write_role text)
@@ -726,6 +972,7 @@ comment on function tenancy.protect(regclass, integer, boolean, boolean, text, t
   'Safe to repeat. Raises 42P16, saying what to change.';
 
 --@ table ledger.entries
+-- Writes all of the ledger anew, while nobody reads or writes.
 alter table ledger.entries drop column slot;
 alter table ledger.entries add column slot smallint not null generated always as (ledger.slot(tenant_id)) stored;
 create index entries_dispatch_idx on ledger.entries (slot, position);
@@ -874,32 +1121,6 @@ comment on function ledger.record() is
   'Statement trigger over transition tables: one insert for each statement, one entry for each row. Arguments: the tenant column, '
   'and the other primary key columns as an array.';
 
---@ table tenancy.members
-alter policy "A writer adds rows to their tenant" on tenancy.members
-  with check ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')));
-alter policy "A writer changes rows of their tenant" on tenancy.members
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')))
-  with check ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')));
-alter policy "A writer deletes rows of their tenant" on tenancy.members
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('admin')));
---= create table tenancy.members (
---=   tenant_id tenancy.tenant_id not null,
---=   user_id text not null,
---=   role text collate "C" not null default 'member',
---=   created_at timestamptz not null default now(),
---=   updated_at timestamptz not null default now(),
---=   constraint members_pkey primary key (tenant_id, user_id),
---=   constraint members_user_id_length check (length(user_id) between 1 and 200),
---=   constraint members_role_known check (tenancy.role_rank(role) is not null),
---=   constraint members_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade
---= ) partition by hash (tenant_id);
---= comment on table tenancy.members is 'Who belongs to the tenant, and as what: viewer, member, admin or owner.';
---= comment on column tenancy.members.user_id is 'The subject of the user''s tokens.';
---= comment on column tenancy.members.role is 'viewer reads; member also writes files and jobs; admin also manages members; owner everything of the tenant.';
---= -- One partition: the gate looks here on every request, and a generic plan locks every partition that there is.
---= select tenancy.protect('tenancy.members', partitions => 1, expose => true, write_role => 'admin');
---= grant select on tenancy.members to rowhouse_sealer;
-
 --@ policy "Only an owner adds an owner" on tenancy.members
 create policy "Only an owner adds an owner" on tenancy.members
   as restrictive for insert to tenant_user
@@ -916,149 +1137,13 @@ create policy "Only an owner removes an owner" on tenancy.members
   as restrictive for delete to tenant_user
   using (role <> 'owner' or (select request.has_tenant_role('owner')));
 
---@ table auth.api_keys
-alter policy "A member reads the rows of their tenant" on auth.api_keys
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('viewer')));
---= create table auth.api_keys (
---=   tenant_id tenancy.tenant_id not null,
---=   id text collate "C" not null,
---=   name text not null,
---=   scopes text[] not null,
---=   tenant_role text collate "C" not null,
---=   allowed_networks cidr[],
---=   expires_at timestamptz,
---=   created_by text not null default request.subject(),
---=   created_at timestamptz not null default now(),
---=   updated_at timestamptz not null default now(),
---=   revoked_at timestamptz,
---=   constraint api_keys_pkey primary key (tenant_id, id),
---=   constraint api_keys_tenant_fkey foreign key (tenant_id) references tenancy.tenants (id) on delete cascade,
---=   constraint api_keys_id_form check (id ~ '^[0-9a-f]{16}$'),
---=   constraint api_keys_name_length check (length(name) between 1 and 200),
---=   constraint api_keys_scopes_known check (scopes <@ '{read,write,admin}' and scopes @> '{read}' and cardinality(scopes) <= 3),
---=   constraint api_keys_tenant_role_known check (tenant_role in ('viewer', 'member', 'admin')),
---=   constraint api_keys_allowed_networks_count check (cardinality(allowed_networks) between 1 and 64)
---= ) partition by hash (tenant_id);
---= comment on table auth.api_keys is $$API keys
---=
---= What programs of the tenant come in with. For admins and owners. Make one with create_api_key, end one with revoke_api_key.$$;
---= comment on column auth.api_keys.scopes is $$read; write, without which nothing is written; admin, without which it acts as a member at most.
---= @sample ["read", "write"]$$;
---= comment on column auth.api_keys.tenant_role is 'The most that it may do: viewer, member or admin.';
---= comment on column auth.api_keys.allowed_networks is 'Where it may be used from; anywhere where null. Checked when the edge exchanges it.';
---= comment on column auth.api_keys.expires_at is 'When it ends by itself; never where null.';
---= comment on column auth.api_keys.revoked_at is 'From then on it is refused, and so are the tokens made from it.';
---= -- One partition, as tenancy.members: the gate looks here on every request of a key.
---= select tenancy.protect('auth.api_keys', partitions => 1, write_role => 'admin', client_verbs => '{}');
---= grant select on auth.api_keys to tenant_user;
---= grant select, insert, update on auth.api_keys to rowhouse_sealer;
-
 --@ policy "Only an admin sees keys" on auth.api_keys
 create policy "Only an admin sees keys" on auth.api_keys
   as restrictive for select to tenant_user using ((select request.has_tenant_role('admin')));
 
---@ table auth.api_key_uses
-alter policy "A member reads the rows of their tenant" on auth.api_key_uses
-  using ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() and (select request.has_tenant_role('viewer')));
---= create table auth.api_key_uses (
---=   tenant_id tenancy.tenant_id not null,
---=   key_id text collate "C" not null,
---=   last_used_at timestamptz not null,
---=   constraint api_key_uses_pkey primary key (tenant_id, key_id),
---=   constraint api_key_uses_key_fkey foreign key (tenant_id, key_id) references auth.api_keys (tenant_id, id) on delete cascade
---= ) partition by hash (tenant_id);
---= comment on table auth.api_key_uses is 'When each API key was last used. Apart from auth.api_keys, since it is no change that anyone follows.';
---= select tenancy.protect('auth.api_key_uses', partitions => 1, ledger => false, write_role => 'owner', client_verbs => '{}');
---= grant select on auth.api_key_uses to tenant_user;
---= grant select, insert, update on auth.api_key_uses to rowhouse_sealer;
-
 --@ policy "Only an admin sees uses of keys" on auth.api_key_uses
 create policy "Only an admin sees uses of keys" on auth.api_key_uses
   as restrictive for select to tenant_user using ((select request.has_tenant_role('admin')));
-
---@ table app.files
-drop index app.files_kind_idx;
-do $$
-declare
-  protected record;
-begin
-  -- Every table that protect() has made so far, those that were added here included. A policy that says anything else than protect() made it
-  -- say keeps what it says.
-  for protected in
-    select name, writer
-    from pg_catalog.pg_policy
-    cross join lateral (select polrelid::regclass as name, pg_catalog.pg_get_expr(polwithcheck, polrelid) as present) as read
-    cross join lateral (select substring(present from $r$has_tenant_role\('(\w+)'$r$) as writer) as asked
-    where polname = 'A writer adds rows to their tenant'
-      and tenancy.plain_expression(present) = tenancy.plain_expression(format(
-        $r$tenant_id = (select request.tenant_id()) and (select request.has_tenant_role('%s'))$r$, writer))
-    order by 1
-  loop
-    execute format('alter policy "A writer adds rows to their tenant" on %s with check ((select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id() '
-      'and (select request.has_tenant_role(%L)))', protected.name, protected.writer);
-  end loop;
-end
-$$;
-do $$
-declare
-  pinned record;
-begin
-  for pinned in
-    select attrelid::regclass as name, (select nspname::text from pg_catalog.pg_namespace where pg_namespace.oid = relnamespace) as schema_name, relname::text as table_name, relkind = 'p' as is_parent
-    from pg_catalog.pg_attribute join pg_catalog.pg_class on pg_class.oid = attrelid
-    where attname = 'tenant_id' and attstattarget = 0 and exists (
-      select from pg_catalog.pg_partitioned_table left join pg_catalog.pg_inherits on inhparent = partrelid
-      where partstrat = 'h' and attrelid in (partrelid, inhrelid))
-    order by attrelid
-  loop
-    execute format('alter table only %s alter column tenant_id set statistics default', pinned.name);
-    perform pg_catalog.pg_clear_attribute_stats(pinned.schema_name, pinned.table_name, 'tenant_id', pinned.is_parent);
-  end loop;
-end
-$$;
---= create table app.files (
---=   tenant_id tenancy.tenant_id not null,
---=   id uuid not null default uuidv7(),
---=   name text not null,
---=   content_type text not null default 'application/octet-stream',
---=   size bigint not null,
---=   sha256 text collate "C",
---=   kind text collate "C" not null default 'upload',
---=   status text collate "C" not null default 'pending',
---=   job_id uuid,
---=   created_by text not null default request.subject(),
---=   created_at timestamptz not null default now(),
---=   updated_at timestamptz not null default now(),
---=   stored_at timestamptz,
---=   constraint files_pkey primary key (tenant_id, id),
---=   constraint files_job_fkey foreign key (tenant_id, job_id) references app.jobs (tenant_id, id) on delete cascade,
---=   constraint files_one_output_of_a_kind unique (tenant_id, job_id, kind),
---=   constraint files_name_form check (length(name) between 1 and 255 and name !~ '[\x01-\x1f\x7f/\\]'),
---=   constraint files_content_type_form check (content_type ~ '^[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}(; ?charset=[A-Za-z0-9_-]{1,40})?$'),
---=   constraint files_size_not_negative check (size >= 0),
---=   constraint files_sha256_form check (sha256 ~ '^[0-9a-f]{64}$'),
---=   constraint files_kind_known check (kind in ('upload', 'repaired', 'report')),
---=   constraint files_upload_has_no_job check ((kind = 'upload') = (job_id is null)),
---=   constraint files_status_known check (status in ('pending', 'stored')),
---=   constraint files_stored_is_whole check ((status = 'stored') = (stored_at is not null) and (status = 'pending' or sha256 is not null))
---= ) partition by hash (tenant_id);
---= create index files_created_at_idx on app.files (tenant_id, created_at desc, id desc);
---= comment on table app.files is $$Files
---=
---= What the tenant uploaded, and what its jobs wrote. The bytes are fetched at /storage/v1/files/{id}.$$;
---= comment on column app.files.size is 'Bytes: as announced until the file is stored, as stored from then on.';
---= comment on column app.files.sha256 is 'Lower-case hex. If announced with the upload, the body must match it.';
---= comment on column app.files.kind is '`upload`, or what a job wrote: `repaired`, `report`.';
---= comment on column app.files.status is '`pending` until the bytes are there, then `stored`.';
---= comment on column app.files.job_id is 'The job that wrote this file.';
---= select tenancy.protect('app.files', expose => true,
---=   server_columns => '{kind,status,job_id,created_by,stored_at}');
---= -- Once announced, only a file's name changes: its size and checksum are what the signed URL was made for.
---= revoke update on app.files, v1.files from tenant_user;
---= grant update (name) on app.files, v1.files to tenant_user;
---= grant select on app.files to rowhouse_worker, rowhouse_edge;
---= grant insert (name, content_type, size, kind, job_id), update (name, size, sha256, status, stored_at) on app.files to rowhouse_worker;
---= grant update (size, sha256, status, stored_at) on app.files to rowhouse_edge;
 
 --@ function tenancy.explain_policies(oid, text, jsonb, jsonb)
 create or replace function tenancy.explain_policies(target oid, verb text, present jsonb, wanted jsonb)
@@ -1123,5 +1208,6 @@ comment on function tenancy.explain_policies(oid, text, jsonb, jsonb) is
   'Part of explain_access(): each policy of a table for this verb and role. present: the row as it is; wanted: as it would be.';
 
 -- After row_key(), which calls it.
+
 --@ drop function ledger.joined_key(jsonb, text[])
 drop function ledger.joined_key(jsonb, text[]);

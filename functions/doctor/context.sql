@@ -89,6 +89,27 @@ conditions as (
     format('\((%1$s = %2$s|%2$s = %1$s)\)', side.own, side.sealed) as row) as test
   where part.source is not null
 ),
+-- The same, reduced to what holds of every row that passes: what stands below OR, NOT, CASE, a call or a sub-select is taken out from the
+-- inside, and what is left within AND is joined. `#member#`: a test for that role of the tenant.
+conjuncts (oid, is_check, rest) as (
+  select c.oid, c.is_check, ' AND ' || regexp_replace(regexp_replace(regexp_replace(regexp_replace(c.source,
+    '\( SELECT (request\.has_tenant_role\(''\w+''::text\)) AS \w+\)', '\1', 'g'),
+    'request\.has_tenant_role\(''(\w+)''::text\)', '#\1#', 'g'), '''([^'']|'''')*''', '''''', 'g'), '"([^"]|"")*"', '""', 'g')
+  from conditions c
+  union all
+  select c.oid, c.is_check, case when joined.rest <> c.rest then joined.rest else regexp_replace(c.rest, '\([^()]*\)', 'x', 'g') end
+  from conjuncts c
+  cross join lateral (select regexp_replace(c.rest, ' AND \(((?:(?! OR )[^()])*)\)(?= AND |\)|$)', ' AND \1', 'g')) as joined (rest)
+  where c.rest ~ '\([^()]*\)'
+),
+-- The highest role of the tenant that a condition asks for, 1 (viewer) to 4; 5 is none that anybody has.
+tenant_roles (oid, is_check, rank) as (
+  select c.oid, c.is_check, max(coalesce(array_position(array['viewer', 'member', 'admin', 'owner'], asked.role[1]), 5))
+  from conjuncts c
+  cross join lateral regexp_matches(c.rest, ' AND #(\w+)#(?= AND |$)', 'g') as asked (role)
+  where c.rest !~ '\([^()]*\)'
+  group by 1, 2
+),
 functions as (
   select p.oid, p.oid::regprocedure::text as name, s.name as schema, s.exposed, p.proowner as owner, l.lanname as language,
     p.prosecdef as is_definer, p.proconfig as settings, p.provolatile as volatility, p.proparallel as parallel,

@@ -16,6 +16,8 @@ export interface Lint {
   fix: Fix;
   title: string;
   why: string;
+  /** A column without which it cannot be asked: of a database that has not come so far. */
+  needs?: string;
   /** One select of object, detail, remedy and metadata over the relations of context.sql. */
   query: string;
   /** Its page, from the root of the project. */
@@ -24,19 +26,19 @@ export interface Lint {
 
 export const lintsDir: string = join(packageRoot, 'functions/doctor/lints');
 
-const HEADER = /^-- (id|name|level|fix|title|why): (.*(?:\n-- {3}.*)*)\n/gm;
+const HEADER = /^-- (id|name|level|fix|needs|title|why): (.*(?:\n-- {3}.*)*)\n/gm;
 const LEVELS: readonly string[] = ['error', 'warning', 'info'];
 const FIXES: readonly string[] = ['migration', 'superuser', 'hand'];
 
 /**
- * Reads the head of a lint: `-- key: value` for id, name, level, fix, title and why, continued on lines of `--` and three spaces.
+ * Reads the head of a lint: `-- key: value` for id, name, level, fix, title, why and, for some, needs, continued on lines of `--` and three spaces.
  * @throws Error naming the file whose head is not whole, or does not agree with its name
  */
 export function parseLint(file: string, source: string): Lint {
   const head = Object.fromEntries(
     [...source.matchAll(HEADER)].map(([, key, value = '']) => [key, value.replaceAll(/\n-- {3}/g, ' ')]),
   );
-  const { id, name, level, fix, title, why } = head;
+  const { id, name, level, fix, title, why, needs } = head;
   const whole = id && name && title && why && LEVELS.includes(level ?? '') && FIXES.includes(fix ?? '');
   if (!whole || file !== `${id}_${name}.sql`) throw new Error(`${file}: its head is not that of a lint of this name`);
   const lint = `${id}_${name}`;
@@ -47,6 +49,7 @@ export function parseLint(file: string, source: string): Lint {
     fix: fix as Fix,
     title,
     why,
+    ...(needs ? { needs } : {}),
     query: source.replaceAll(HEADER, '').trim(),
     docs: `docs/lints/${lint}.md`,
   };

@@ -64,14 +64,27 @@ async function refuseOtherDatabases(client: ClientBase): Promise<void> {
   }
 }
 
+/** The lints whose columns are there. */
+async function answerable(client: ClientBase, lints: Lint[]): Promise<Lint[]> {
+  const needed = lints.flatMap(({ needs }) => needs ?? []);
+  const { rows } = await client.query<{ needs: string }>(
+    `select needs from unnest($1::text[]) as needs cross join lateral parse_ident(needs) as part
+     where exists (select from pg_catalog.pg_attribute where not attisdropped and attname = part[3]
+       and attrelid = to_regclass(format('%I.%I', part[1], part[2])))`,
+    [needed],
+  );
+  const there = new Set(rows.map(({ needs }) => needs));
+  return lints.filter(({ needs }) => needs === undefined || there.has(needs));
+}
+
 /**
- * Runs every lint, and sets aside what functions/doctor/exceptions.json accepts. It reads the catalogue alone, in whatever
- * transaction the client is in, and leaves the session as it was.
+ * Runs every lint, and sets aside what functions/doctor/exceptions.json accepts. It reads the catalogue, and of what is stored the
+ * directory alone, in whatever transaction the client is in, and leaves the session as it was.
  * @throws RowhouseError server_version_unsafe, schema_missing
  */
 export async function examine(client: ClientBase, lints: Lint[] = readLints()): Promise<Examination> {
   await refuseOtherDatabases(client);
-  const sql = [ENTER, statement(lints), LEAVE].join(';\n');
+  const sql = [ENTER, statement(await answerable(client, lints)), LEAVE].join(';\n');
   // Three statements in one message give three results, which the driver's types do not know.
   const results = (await client.query(sql)) as unknown as QueryResult<Row>[];
   const known = new Map(lints.map((lint) => [lint.id, lint]));

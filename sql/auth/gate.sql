@@ -70,11 +70,17 @@ set search_path = ''
 parallel unsafe
 as $$
 declare
-  headers json := nullif(current_setting('request.headers', true), '')::json;
-  token text := auth.current_token();
+  sent text := current_setting('request.headers', true);
+  headers json := nullif(sent, '')::json;
+  token text;
   seal text;
   timeout text;
 begin
+  -- PostgreSQL has no text with a NUL in it: whoever read these headers later would fail. What a client wrote with a backslash has two here.
+  if strpos(sent, '\u0000') > 0 and sent ~ '(^|[^\\])(\\\\)*\\u0000' then
+    perform request.raise_error('request_invalid', 'a header has a NUL in it');
+  end if;
+  token := auth.current_token();
   if token is null then
     perform request.raise_error('token_required', null, 'send an Authorization header: Bearer <token>');
   end if;
@@ -138,7 +144,7 @@ begin
   -- each expression anew in each transaction, so there are few of them here.
   select admitted.seal into seal from auth.member_seal(token) as admitted;
   if seal is null or current_setting('role') <> 'tenant_user' or current_setting('transaction_isolation') <> 'read committed'
-     or strpos(sent, '"x-tenant-id"') > 0 or strpos(sent, '"idempotency-key"') > 0
+     or strpos(sent, '"x-tenant-id"') > 0 or strpos(sent, '"idempotency-key"') > 0 or strpos(sent, '\u0000') > 0
      or strpos(sent, '"prefer"') > 0 and sent ~* 'planned|estimated'
      or current_setting('backtrace_functions') not in ('', seal) or not auth.seal_is_protected() then
     perform auth.admit_request();
@@ -149,7 +155,7 @@ end
 $$;
 comment on function auth.pre_request() is
   'The gate before every call of PostgREST. Raises what auth.enter() and auth.claim_key() raise, token_required, tenant_mismatch, '
-  'scope_insufficient, count_inexact.';
+  'scope_insufficient, count_inexact, request_invalid.';
 grant execute on function auth.pre_request() to anon, tenant_user, operator;
 set role rowhouse_owner;
 

@@ -26,6 +26,7 @@ create view request.error_codes (code, status, title) as values
   ('job_not_found',        404, 'No such job'),
   ('job_type_unknown',     422, 'No such job type'),
   ('job_transition',       409, 'The job cannot change to this status'),
+  ('request_invalid',      400, 'The request is not valid'),
   ('idempotency_conflict', 409, 'The idempotency key was used with another body'),
   ('idempotency_key_invalid', 400, 'The Idempotency-Key is not valid'),
   ('idempotency_in_flight', 409, 'A request with this Idempotency-Key is being carried out'),

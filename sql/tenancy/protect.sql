@@ -98,17 +98,17 @@ $$;
 comment on function tenancy.expose(regclass, text[], text[]) is
   'Part of protect(): the v1 view, and the grants of exactly what clients may do with it and with the table beneath.';
 
---@ function tenancy.protect(regclass,integer,boolean,boolean,text,text,text,text[],text[])
+--@ function tenancy.protect(regclass,integer,boolean,boolean,text,text[],text[],text,text)
 create function tenancy.protect(
   target regclass,
   partitions integer default 32,
   expose boolean default false,
   ledger boolean default true,
-  read_role text default 'viewer',
   write_role text default 'member',
-  write_condition text default null,
   client_verbs text[] default '{insert,update,delete}',
-  server_columns text[] default '{}')
+  server_columns text[] default '{}',
+  read_role text default 'viewer',
+  write_condition text default null)
 returns void
 language plpgsql
 volatile
@@ -154,7 +154,7 @@ begin
   end if;
 end
 $$;
-comment on function tenancy.protect(regclass, integer, boolean, boolean, text, text, text, text[], text[]) is
+comment on function tenancy.protect(regclass, integer, boolean, boolean, text, text[], text[], text, text) is
   'Puts a table behind the wall: partitions, forced row-level security, policies, ledger, and if asked its v1 view. '
   'target: a table created with `partition by hash (tenant_id)`; read_role, write_role: the least tenant roles that read and write; '
   'write_condition: what holds of every row that a member adds, changes (before and after) or deletes; client_verbs: what '

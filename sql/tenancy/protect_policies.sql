@@ -1,13 +1,29 @@
---@ function tenancy.plain_expression(text)
-create function tenancy.plain_expression(expression text)
+--@ function tenancy.printed_condition(regclass,text)
+create function tenancy.printed_condition(target regclass, condition text)
 returns text
-language sql
-immutable
+language plpgsql
+volatile
+strict
 security invoker
-parallel safe
-return regexp_replace(lower(expression), '::text|\s|[()]| as [a-z_]+', '', 'g');
-comment on function tenancy.plain_expression(text) is
-  'An expression without what PostgreSQL adds when it prints one, to compare it with how it was written.';
+set search_path = ''
+parallel unsafe
+as $$
+declare
+  printed text := format('select true as holds from %s where (%s)', target, condition);
+begin
+  -- Twice: PostgreSQL prints some forms otherwise than it reads them (`in` of a varchar), and what was dumped and restored has been
+  -- through it once more. From there on it prints what it reads.
+  for times in 1 .. 2 loop
+    execute 'create view pg_temp.condition_of_a_policy as ' || printed;
+    printed := pg_catalog.pg_get_viewdef(to_regclass('pg_temp.condition_of_a_policy'));
+    drop view pg_temp.condition_of_a_policy;
+  end loop;
+  return printed;
+end
+$$;
+comment on function tenancy.printed_condition(regclass, text) is
+  'A condition on a table''s rows as PostgreSQL prints it: two are the same if and only if they were read as the same. By way of a temporary '
+  'view, since a policy would lock the table.';
 
 --@ function tenancy.add_policy(regclass,text,text,text,text)
 create function tenancy.add_policy(target regclass, policy_name text, verb text, roles text, condition text)
@@ -19,16 +35,29 @@ set search_path = ''
 parallel unsafe
 as $$
 declare
-  present text;
+  reads boolean := verb <> 'insert';
+  writes boolean := verb not in ('select', 'delete');
+  wanted text;
+  present record;
 begin
-  select coalesce(pg_catalog.pg_get_expr(polqual, polrelid), pg_catalog.pg_get_expr(polwithcheck, polrelid)) into present
+  select polcmd, polpermissive, pg_catalog.pg_get_expr(polqual, polrelid) as qual, pg_catalog.pg_get_expr(polwithcheck, polrelid) as with_check,
+    array(select unnest(polroles)::regrole::text order by 1) as holders
+  into present
   from pg_catalog.pg_policy where polrelid = target and polname = policy_name;
   if not found then
     execute format('create policy %I on %s for %s to %s', policy_name, target, verb, roles)
-      || case when verb <> 'insert' then format(' using (%s)', condition) else '' end
-      || case when verb not in ('select', 'delete') then format(' with check (%s)', condition) else '' end;
+      || case when reads then format(' using (%s)', condition) else '' end
+      || case when writes then format(' with check (%s)', condition) else '' end;
+    return;
+  end if;
   -- Never re-created, since that takes ACCESS EXCLUSIVE; but never left saying something else than was asked for, either.
-  elsif tenancy.plain_expression(present) <> tenancy.plain_expression(condition) then
+  wanted := tenancy.printed_condition(target, condition);
+  if not present.polpermissive or present.holders <> array(select unnest(string_to_array(roles, ', ')) order by 1)
+     or (present.polcmd <> case verb when 'select' then 'r' when 'insert' then 'a' when 'update' then 'w' when 'delete' then 'd' else '*' end) then
+    perform tenancy.refuse(target, format('policy "%s" is there for other verbs or roles', policy_name),
+      format('drop policy %I on %s; then protect it again', policy_name, target));
+  elsif (present.qual is not null) <> reads or (present.with_check is not null) <> writes
+     or tenancy.printed_condition(target, present.qual) <> wanted or tenancy.printed_condition(target, present.with_check) <> wanted then
     perform tenancy.refuse(target, format('policy "%s" is there with another condition', policy_name),
       format('drop policy %I on %s; then protect it again', policy_name, target));
   end if;

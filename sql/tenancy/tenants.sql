@@ -41,7 +41,7 @@ comment on column tenancy.plans.queue_length is 'Requests that wait for one of t
 comment on column tenancy.plans.statement_timeout is 'How long one statement of a request may run.';
 comment on column tenancy.plans.cache_bytes is 'What one edge keeps of the tenant''s answers.';
 comment on column tenancy.plans.pool is 'The pool of tenancy.pools that the tier is served from; null for the shared ones.';
-grant select on tenancy.plans to rowhouse_worker, operator, rowhouse_sealer;
+grant select on tenancy.plans to rowhouse_worker, operator;
 
 --@ data tenancy.plans
 insert into tenancy.plans (tier, job_concurrency, description, read_rate, read_burst, write_rate, write_burst,

@@ -195,6 +195,18 @@ describe('runDoctor', () => {
     expect(rows[0].path).not.toBe('');
   });
 
+  test('does not ask for what a database has not come to yet', async () => {
+    const client = await stack.migrator.connect();
+    try {
+      await client.query('begin; alter table app.jobs disable row level security');
+      await client.query('alter table tenancy.tenants drop column statement_timeout_ms cascade');
+      expect(names(await runDoctor(client))).toContain('0001_rls_disabled app.jobs');
+    } finally {
+      await client.query('rollback');
+      client.release();
+    }
+  });
+
   test('has nothing to say of tables that a DBA adds through protect()', async () => {
     const other = await createTestStack({ postgrest: false });
     try {

@@ -249,6 +249,12 @@ describe('headers with bytes that they may not have are refused:', () => {
     ['Latin 1', 'Cookie: name=Ren\xe9'],
   ])('%s', (_what, line) => expectRefused([Buffer.from(request({ headers: [line] }), 'latin1')], 400));
 
+  test('a null in a key, with a reason', async () => {
+    const pieces = [request({ method: 'POST', headers: ['Idempotency-Key: a\0b', 'Content-Length: 2'], body: '{}' })];
+    await expectRefused(pieces, 400);
+    expect((await sendRaw(stack.edge, pieces)).text).toContain('"code":"request_invalid"');
+  });
+
   test('and UTF-8 is passed on', async () => {
     const answer = await sendRaw(stack.edge, [Buffer.from(request({ headers: ['X-Foo: René €'] }))]);
     expect(answer.statuses).toEqual([200]);

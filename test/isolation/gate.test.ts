@@ -236,13 +236,49 @@ describe('the gate refuses', () => {
   });
 });
 
-/** Two headers of one name: fetch would join them. */
-function raw(headers: string): Promise<string> {
+describe('a NUL in a header', () => {
+  const body = JSON.stringify({ name: 'a.csv', content_type: 'text/csv', size: 1 });
+  const write = (headers: string) =>
+    raw(
+      `Authorization: Bearer ${acme}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n${headers}`,
+      'POST /files',
+      body,
+    );
+
+  test.each(['Idempotency-Key', 'User-Agent', 'X-Request-Id', 'X-Tenant-Id', 'X-Anything'])(
+    'is refused: %s',
+    async (name) => {
+      for (const answer of [
+        await write(`${name}: a\0b\r\n`),
+        await raw(`Authorization: Bearer ${acme}\r\n${name}: \0\r\n`),
+        await raw(`${name}: a\0b\r\n`),
+      ]) {
+        expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+        expect(answer).toContain(
+          '"code":"request_invalid","details":"a header has a NUL in it","hint":null,"message":"The request is not valid"',
+        );
+      }
+    },
+  );
+
+  test('is not what a backslash spells', async () => {
+    const key = `key-${Date.now()}`;
+    for (const spelled of ['\\u0000', '\\\\u0000', 'a\\\\\\u0000"\\u0000']) {
+      const answer = await write(`User-Agent: ${spelled}\r\nIdempotency-Key: ${key}-${spelled.length}\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 201 /);
+      const { rows } = await stack.admin.query('select user_agent from ledger.entries order by position desc limit 1');
+      expect(rows).toEqual([{ user_agent: spelled }]);
+    }
+  });
+});
+
+/** Headers as they are: fetch would join two of one name, and refuse others. */
+function raw(headers: string, line = 'GET /tenant?select=id', body = ''): Promise<string> {
   const { hostname, port } = new URL(stack.postgrest);
   return new Promise((resolve, reject) => {
     let answer = '';
     const socket = connect(Number(port), hostname, () =>
-      socket.write(`GET /tenant?select=id HTTP/1.1\r\nHost: ${hostname}\r\n${headers}Connection: close\r\n\r\n`),
+      socket.write(`${line} HTTP/1.1\r\nHost: ${hostname}\r\n${headers}Connection: close\r\n\r\n${body}`),
     );
     socket.on('data', (chunk) => {
       answer += chunk;

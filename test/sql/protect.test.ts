@@ -169,6 +169,63 @@ test('refuses to leave a table more open than it is asked for now', async () => 
   expect(await protectAfter(`${open}; ${tightened}; ${privileges}`)).toBe('protected');
 });
 
+const conditioned = (condition: string) =>
+  `tenancy.protect('app.things', partitions => 2, write_condition => $c$${condition}$c$)`;
+
+test.each([
+  `name <> 'Top  Secret'`,
+  `name in ('a', 'b')`,
+  `name::varchar(9) not in ('a', 'b')`,
+  `name between 'a' and 'f' or name is null`,
+  `name like 'a%' and not (name ~ 'b')`,
+  `case when name = 'a' then true else (select request.has_tenant_role('owner')) end`,
+  `exists (select from tenancy.members as m where m.user_id = name and m.tenant_id = things.tenant_id)`,
+  `app.things.name = any ('{a,"B c"}'::text[])`,
+  `things.created is null or created > '2026-01-01' and created::date <> current_date`,
+])('is safe to repeat with the condition %s, and leaves nothing behind', async (condition) => {
+  const dated = `${good}; alter table app.things add column created timestamptz`;
+  const leftover = `do $$ begin
+    assert not exists (select from pg_class where relname = 'condition_of_a_policy'); end $$`;
+  const twice = `${dated}; select ${conditioned(condition)}; select ${conditioned(condition)}; ${leftover}`;
+  expect(await protectAfter(twice, conditioned(condition))).toBe('protected');
+});
+
+test.each([
+  [`name <> 'top secret'`, `name <> 'Top Secret'`],
+  [`name <> 'top secret'`, `name <> 'topsecret'`],
+  [`name <> 'a::text'`, `name <> 'a'`],
+  [`name <> 'a' or name <> 'b' and id is not null`, `(name <> 'a' or name <> 'b') and id is not null`],
+])('sees that the condition %s is not %s', async (before, now) => {
+  expect(await protectAfter(`${good}; select ${conditioned(before)}`, conditioned(now))).toEqual(
+    refusal(
+      'policy "A writer adds rows to their tenant" is there with another condition',
+      'drop policy "A writer adds rows to their tenant" on app.things; then protect it again',
+    ),
+  );
+});
+
+test.each([
+  ['with another condition', 'with check (true)'],
+  ['for other verbs or roles', 'to tenant_user, operator'],
+])('refuses to leave a policy that was altered: it is there %s', async (problem, altered) => {
+  const name = 'A writer changes rows of their tenant';
+  const changed = `${good}; select tenancy.protect('app.things', partitions => 2); alter policy "${name}" on app.things ${altered}`;
+  expect(await protectAfter(changed)).toEqual(
+    refusal(`policy "${name}" is there ${problem}`, `drop policy "${name}" on app.things; then protect it again`),
+  );
+});
+
+test('takes its arguments in the order that they always had', async () => {
+  const made = `do $$ begin
+    assert (select pg_get_expr(polwithcheck, polrelid) like '%has_tenant_role(''admin''::text)%' from pg_policy
+      where polrelid = 'app.things'::regclass and polcmd = 'a');
+    assert not has_any_column_privilege('tenant_user', 'v1.things', 'update');
+    assert has_column_privilege('tenant_user', 'v1.things', 'id', 'insert');
+    assert not has_column_privilege('tenant_user', 'v1.things', 'name', 'insert'); end $$`;
+  const positional = `tenancy.protect('app.things', 2, true, true, 'admin', '{insert}', '{name}')`;
+  expect(await protectAfter(`${good}; select ${positional}; ${made}`, positional)).toBe('protected');
+});
+
 test('takes no lock that stops readers when it is repeated', async () => {
   const client = await stack.migrator.connect();
   try {

@@ -13,5 +13,5 @@ select distinct c.name as object,
     ' with check (' || replace(c.with_check, '''viewer''', '''member''') || ')') as remedy,
   jsonb_build_object('relation', c.table_name) as metadata
 from conditions c
-where c.permissive and c.command <> 'r' and c.is_tenant_data and to_regrole('tenant_user') = any (c.roles)
-  and c.source ~ 'request\.has_tenant_role\(''viewer''' and c.source !~ '(^\(?| AND )(\( SELECT )?request\.has_tenant_role\(''(member|admin|owner)'''
+join tenant_roles asked on asked.oid = c.oid and asked.is_check = c.is_check
+where c.permissive and c.command <> 'r' and c.is_tenant_data and to_regrole('tenant_user') = any (c.roles) and asked.rank = 1

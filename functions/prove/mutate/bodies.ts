@@ -76,7 +76,7 @@ function* statementEdits(tokens: readonly Token[], one: FunctionInfo, raisers: R
       yield { how: `without: ${brief(text(span))}`, span, by: 'null' };
     }
     if (token.text === 'set_config' && tokens[at + 1]?.text === '(') {
-      const local = upTo(tokens, at + 2, new Set([')'])).findLast(({ text: word }) => word === 'true');
+      const local = upTo(tokens, at + 2, new Set()).findLast(({ text: word }) => word === 'true');
       const reason = tokens[at + 2]?.text === "'transaction_read_only'" ? OF_A_TRANSACTION : undefined;
       if (local) yield { how: 'the setting outlives its transaction', span: local, by: 'false', reason };
     }

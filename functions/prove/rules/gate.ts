@@ -37,6 +37,18 @@ export const gateRules: Rule[] = [
       await refused('token_required: null', PASS);
     }
   }),
+  rule('a header with a NUL is refused, and one that spells it is not', async (acting) => {
+    const spelled = (text: string) => acting.ok(SAY, [`{"user-agent":"${text}"}`]);
+    await acting.ok('set local role anon');
+    await spelled('a\\\\u0000');
+    await acting.refused('token_required: null', PASS);
+    for (const sent of ['\\u0000', 'a\\\\\\u0000']) {
+      await spelled(sent);
+      await acting.refused('request_invalid: a header has a NUL in it', PASS);
+    }
+    await request(acting, 'A_owner', 'tenant_user', { 'user-agent': '\0' });
+    await acting.refused('request_invalid: a header has a NUL in it', PASS);
+  }),
   rule('the role of the request is the role of the token', async (acting) => {
     await acting.aside(async () => {
       await request(acting, 'A_owner', 'tenant_user');

@@ -87,6 +87,24 @@ export const keyRules: Rule[] = [
       'what PostgREST gets',
     );
   }),
+  {
+    ...rule(
+      'auth.pre_config()',
+      "PostgREST's keys end with the transaction that read them",
+      async ({ ok, same }) => {
+        const there = `select coalesce(current_setting('pgrst.jwt_secret', true), '') <> '' as there`;
+        await ok('select auth.pre_config()');
+        same(await ok(there), [{ there: true }], 'whether it reads them');
+        await ok('commit');
+        await ok('begin');
+        const left = await ok(there);
+        await ok(`select set_config('pgrst.jwt_secret', '', false)`);
+        same(left, [{ there: false }], 'whether they are there afterwards');
+      },
+      'authenticator',
+    ),
+    commits: true,
+  },
   rule(
     'auth.issue_token(text,text,text,interval,text)',
     'a token lives for at most 31 days, and not backwards',

@@ -6,6 +6,17 @@ const BY_TENANT = 'partition by hash (tenant_id)';
 const table = (definition: string, by = BY_TENANT) => `create table app.prove_protected (${definition}) ${by}`;
 const PROTECT = `select tenancy.protect('app.prove_protected', partitions => 2, expose => true)`;
 
+const OWN_ROWS = '(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()';
+const READS = `(${OWN_ROWS} and (select request.has_tenant_role('viewer')))`;
+const WRITES = `(${OWN_ROWS} and (select request.has_tenant_role('member')))`;
+/** A policy that protect() would make, but for one thing. */
+const policy = (name: string, says: string) =>
+  `${table(`${COLUMNS}, ${KEY}`)}; create policy "${name}" on app.prove_protected ${says}`;
+const READER = 'A member reads the rows of their tenant';
+const WRITER = 'A writer changes rows of their tenant';
+const OTHERS = 'is there for other verbs or roles';
+const OTHERWISE = 'is there with another condition';
+
 /** Tables that must not get behind the wall as they are: what is made, and what is said of it. */
 const REFUSED: readonly [title: string, made: string, told: string, call?: string][] = [
   [
@@ -87,11 +98,27 @@ const REFUSED: readonly [title: string, made: string, told: string, call?: strin
     'client_verbs {truncate} has more than insert, update and delete',
     `select tenancy.protect('app.prove_protected', client_verbs => '{truncate}')`,
   ],
-  [
-    'with a policy of the same name that says something else',
-    `${table(`${COLUMNS}, ${KEY}`)}; create policy "A member reads the rows of their tenant" on app.prove_protected for select to tenant_user using (true)`,
-    'policy "A member reads the rows of their tenant" is there with another condition',
-  ],
+  ...(
+    [
+      ['that shows everything', READER, 'for select to tenant_user using (true)', OTHERWISE],
+      [
+        'that does not let through by itself',
+        READER,
+        `as restrictive for select to tenant_user using ${READS}`,
+        OTHERS,
+      ],
+      ['for every verb', READER, `for all to tenant_user using ${READS}`, OTHERS],
+      ['for somebody else, too', READER, `for select to tenant_user, operator using ${READS}`, OTHERS],
+      ['without a look at new rows', WRITER, `for update to tenant_user using ${WRITES}`, OTHERWISE],
+      ['without a look at old rows', WRITER, `for update to tenant_user with check ${WRITES}`, OTHERWISE],
+      ['for any new row', WRITER, `for update to tenant_user using ${WRITES} with check (true)`, OTHERWISE],
+      ['for any old row', WRITER, `for update to tenant_user using (true) with check ${WRITES}`, OTHERWISE],
+    ] as const
+  ).map(([what, name, says, told]): (typeof REFUSED)[number] => [
+    `with a policy of the same name ${what}`,
+    policy(name, says),
+    `policy "${name}" ${told}`,
+  ]),
 ];
 
 const MADE = `
@@ -109,7 +136,7 @@ const WANTED = {
 };
 
 const rule = (title: string, check: (acting: Acting) => Promise<void>): Rule => ({
-  about: 'tenancy.protect(regclass,integer,boolean,boolean,text,text,text,text[],text[])',
+  about: 'tenancy.protect(regclass,integer,boolean,boolean,text,text[],text[],text,text)',
   family: 'protect',
   title,
   login: 'rowhouse_migrator',
@@ -121,6 +148,14 @@ export const protectRules: Rule[] = [
     await ok(table(`${COLUMNS}, updated_at timestamptz, ${KEY}`));
     await ok(PROTECT);
     same(await ok(MADE), [WANTED], 'what protects it');
+  }),
+  rule('a protected table can be protected again', async ({ ok }) => {
+    await ok(policy(READER, `for select to tenant_user using ${READS}`));
+    await ok(
+      `create policy "${WRITER}" on app.prove_protected for update to tenant_user using ${WRITES} with check ${WRITES}`,
+    );
+    await ok(PROTECT);
+    await ok(PROTECT);
   }),
   ...REFUSED.map(([title, made, told, call = PROTECT]) =>
     rule(`a table ${title} is refused`, async ({ ok, refused }) => {

@@ -56,19 +56,30 @@ export const shortWayRules: Rule[] = [
     },
     { isolation: 'repeatable read' },
   ),
-  rule(
-    "a request's seal ends with its transaction",
-    async (acting) => {
-      await request(acting, 'A_owner', 'tenant_user');
-      await acting.ok(PASS);
-      await acting.ok('commit');
-      await acting.ok('begin');
-      const [left] = await acting.ok(
-        `select coalesce(current_setting('backtrace_functions', true), '') || coalesce(current_setting('rowhouse.token', true), '') as seal`,
-      );
-      acting.same(left, { seal: '' }, 'after the commit there is a seal');
-    },
-    { commits: true },
+  // A tenant header has them go the long way.
+  ...[false, true].map((long) =>
+    rule(
+      `what a request sets ends with its transaction${long ? ', with a tenant header' : ''}`,
+      async (acting) => {
+        const { ok, same, facts } = acting;
+        const OWN_LIMIT = '7654321ms';
+        const [{ limit } = { limit: '' }] = await ok<{ limit: string }>(
+          `select current_setting('statement_timeout') as limit`,
+        );
+        await ok(`select set_config('statement_timeout', $1, false)`, [OWN_LIMIT]);
+        await request(acting, 'A_owner', 'tenant_user', long ? { 'x-tenant-id': facts.world.tenants.A } : {});
+        await ok(PASS);
+        await ok('commit');
+        await ok('begin');
+        const [left] = await ok(
+          `select coalesce(current_setting('backtrace_functions', true), '') || coalesce(current_setting('rowhouse.token', true), '') as seal,
+             current_setting('statement_timeout') as limit`,
+        );
+        await ok(`select set_config('statement_timeout', $1, false)`, [limit]);
+        same(left, { seal: '', limit: OWN_LIMIT }, 'after the commit there is a seal or a limit');
+      },
+      { commits: true },
+    ),
   ),
   rule(
     "a tenant's time is its own setting, or its plan's, whichever changes",

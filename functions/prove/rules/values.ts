@@ -104,6 +104,12 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
       (facts) =>
         `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id) values ('${A(facts)}', 0, 'prove', 'other', 'x')`,
     ],
+    [
+      '23514 entries_slot_of_tenant',
+      (facts) =>
+        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id)
+         select id, (ledger.slot(id) + 1) % 16, 'prove', 'insert', 'x' from tenancy.tenants where id = '${A(facts)}'`,
+    ],
   ],
   'app.files': [
     ...['', 'a/b', '\\x01'].map((name): Refusals[number] => ['23514 files_name_form', setFile(`name = E'${name}'`)]),
