@@ -108,6 +108,24 @@ export const edgeSchema = z
     /** Requests that each pool of PostgREST gets from this edge at once, and how many wait for it. */
     EDGE_MAX_IN_FLIGHT: z.coerce.number().int().min(1).max(10_000).default(16),
     EDGE_MAX_QUEUED: z.coerce.number().int().min(0).max(100_000).default(2048),
+    /** Streams of events: how often the ledger is looked at while there are any, and how often a quiet one says that it is there. */
+    EDGE_STREAM_POLL_MS: z.coerce.number().int().min(10).max(10_000).default(100),
+    EDGE_STREAM_HEARTBEAT_MS: z.coerce.number().int().min(100).max(600_000).default(15_000),
+    /** Streams that this edge keeps open at once, for all tenants together; each has a limit of its own within. */
+    EDGE_STREAMS_MAX: z.coerce.number().int().min(0).max(1_000_000).default(10_000),
+    /** What one stream is given before its client has taken the rest, and what all of them may have so. */
+    EDGE_STREAM_BYTES: z.coerce
+      .number()
+      .int()
+      .min(16_384)
+      .default(256 * 1024),
+    EDGE_STREAMS_BYTES: z.coerce
+      .number()
+      .int()
+      .min(65_536)
+      .default(64 * 1024 ** 2),
+    /** A client that takes nothing of what it was sent for so long is not waited for. */
+    EDGE_STREAM_STALL_MS: z.coerce.number().int().min(500).max(600_000).default(30_000),
     /** The shared PostgREST while tenancy.pools has none: http://host:port, or unix:/path. */
     POSTGREST_URL: url.default('http://127.0.0.1:3000'),
     POSTGREST_CONNECTIONS: z.coerce.number().int().min(1).max(1024).default(64),
@@ -127,9 +145,59 @@ export const edgeSchema = z
     message: 'has to be four times EDGE_BODY_BYTES at the least: a tenant has a quarter of it',
   });
 
+/** Comma-separated. */
+const list = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter(Boolean),
+  );
+/** A variable that is set to nothing, as docker compose does with one that is not set, is not set. */
+const given = z
+  .string()
+  .transform((text) => text || undefined)
+  .optional();
+
+const webhooks = {
+  /** Opens the secrets of endpoints: keys made by `rowhouse webhook-key`, the newest first. Without one, no webhook is sent. */
+  WEBHOOK_PRIVATE_KEY: given,
+  /** The same, in a file. */
+  WEBHOOK_PRIVATE_KEY_FILE: given,
+  /** Endpoints over plain HTTP: for tests and networks of your own. */
+  WEBHOOK_ALLOW_HTTP: z.stringbool().default(false),
+  /** Networks to deliver to although they are private, such as 10.1.0.0/16. */
+  WEBHOOK_ALLOWED_NETWORKS: list,
+  /** Ports that nothing is delivered to; default: those that browsers refuse. */
+  WEBHOOK_REFUSED_PORTS: list.pipe(z.array(z.string().transform(Number).pipe(z.int().min(0).max(65_535)))),
+  /** Deliveries go through this proxy. */
+  WEBHOOK_PROXY_URL: given.pipe(z.url({ protocol: /^https?$/ }).optional()),
+  /** The proxy resolves the names, and refuses what is private itself. */
+  WEBHOOK_PROXY_RESOLVES: z.stringbool().default(false),
+  /** For one attempt, all of it. */
+  WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(100).max(60_000).default(30_000),
+  /** Deliveries that this worker has under way at once, for all tenants together; each has a limit of its own within (tenancy.plans). */
+  WEBHOOK_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(256),
+  /** Of the waits between attempts, 75 hours in all: below 1 in tests that cannot wait for days. */
+  WEBHOOK_RETRY_SCALE: z.coerce.number().min(0.000001).max(1).default(1),
+  /** After so many failures in a row nothing is sent to an endpoint for a while, then for twice as long, up to half an hour. */
+  WEBHOOK_CIRCUIT_FAILURES: z.coerce.number().int().min(1).max(10_000).default(10),
+  WEBHOOK_CIRCUIT_OPEN_MS: z.coerce.number().int().min(10).max(1_800_000).default(30_000),
+  /** An endpoint is disabled when nothing has succeeded for so long, in at least so many attempts. */
+  WEBHOOK_DISABLE_AFTER_HOURS: z.coerce.number().min(0).max(8760).default(120),
+  WEBHOOK_DISABLE_ATTEMPTS: z.coerce.number().int().min(1).max(1_000_000).default(20),
+};
+
 export const workerSchema = z.object({
   WORKER_DATABASE_URL: z.string(),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(4),
+  /** Warn when entries of the ledger have waited so long for a consumer. */
+  WORKER_LAG_SECONDS: z.coerce.number().int().min(1).max(86_400).default(60),
+  /** A directory of job types beside those of functions/jobs. */
+  JOBS_DIR: z.string().min(1).optional(),
+  ...webhooks,
   ...log,
   ...storage,
 });
@@ -146,6 +214,7 @@ export const cliSchema = z.object({
 
 export type EdgeConfig = z.infer<typeof edgeSchema>;
 export type WorkerConfig = z.infer<typeof workerSchema>;
+export type WebhookConfig = Pick<WorkerConfig, keyof typeof webhooks>;
 export type StorageConfig = Pick<EdgeConfig, keyof typeof storage>;
 
 /**

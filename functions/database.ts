@@ -66,15 +66,21 @@ export async function transaction<T>(pool: Pool, work: (client: Client) => Promi
 /**
  * Runs `work` in one transaction sealed for the token's tenant, as `role`, under row-level security.
  * The token travels as a bind parameter: SQL text can be read by other sessions of the same role.
+ * @param headers what the ledger notes about where a change comes from, as PostgREST passes it: `traceparent`
  */
 export function asTenant<T>(
   pool: Pool,
   token: string,
   role: SessionRole,
   work: (client: Client) => Promise<T>,
+  headers: Record<string, string> = {},
 ): Promise<T> {
   return transaction(pool, async (client) => {
-    await client.query("select auth.enter($1), set_config('role', $2, true)", [token, role]);
+    await client.query("select auth.enter($1), set_config('role', $2, true), set_config('request.headers', $3, true)", [
+      token,
+      role,
+      JSON.stringify(headers),
+    ]);
     return work(client);
   });
 }

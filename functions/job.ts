@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
+import type { Client } from './database.ts';
 import { RowhouseError } from './errors.ts';
+import type { DeclaredSettings } from './job-settings.ts';
 import type { Logger } from './log.ts';
 
 /** Why a job ended for good. Stable codes: they become `app.jobs.error.code`. */
@@ -16,13 +18,21 @@ export const JOB_FAILURES = {
 
 export type JobFailureCode = keyof typeof JOB_FAILURES;
 
+/** Of a message that a tenant reads: an input can be wrong in ten thousand places. */
+const MESSAGE_LENGTH = 4000;
+
 /** Ends a job as failed, without another attempt: the same input would fail again. Any other error is retried. */
 export class JobFailure extends Error {
-  readonly code: JobFailureCode;
+  readonly code: string;
 
-  /** @param detail what happened this time and what to do about it; the tenant reads it. */
-  constructor(code: JobFailureCode, detail: string = JOB_FAILURES[code], options: { cause?: unknown } = {}) {
-    super(detail, options);
+  /**
+   * @param code one of JOB_FAILURES, or a stable code of the type's own: a-z, 0-9 and _
+   * @param detail what happened this time and what to do about it; the tenant reads it.
+   */
+  constructor(code: JobFailureCode | (string & {}), detail?: string, options: { cause?: unknown } = {}) {
+    if (!/^[a-z][a-z0-9_]{0,59}$/.test(code)) throw new TypeError(`not the code of a failure: ${code}`);
+    const known = Object.hasOwn(JOB_FAILURES, code) ? JOB_FAILURES[code as JobFailureCode] : code;
+    super((detail ?? known).slice(0, MESSAGE_LENGTH), options);
     this.name = 'JobFailure';
     this.code = code;
   }
@@ -61,9 +71,6 @@ export interface StoredFile {
 }
 
 export interface Progress {
-  bytes: number;
-  total_bytes: number;
-  rows: number;
   [figure: string]: number;
 }
 
@@ -73,21 +80,32 @@ export interface JobContext {
   jobId: string;
   /** From 1. */
   attempt: number;
-  /** Aborts when the job is cancelled, its lease is lost or the worker stops. */
+  /** Aborts when the job is cancelled, its time is over, its lease is lost or the worker stops. */
   signal: AbortSignal;
+  /** For requests to others: the trace of the submission, with a span of this attempt (W3C Trace Context). */
+  traceparent: string;
+  /** The time of its schedule that the job is for; null where nobody but a client submitted it. */
+  dueAt: Date | null;
   log: Logger;
   /** @throws RowhouseError file_not_found, file_pending */
   openFile(fileId: string): Promise<OpenedFile>;
   /** Stores what `source` delivers; rejects, keeping nothing, when `source` is destroyed with an error. */
   createFile(file: OutputFile, source: Readable): Promise<StoredFile>;
   recordFindings(findings: Finding[]): Promise<void>;
+  /** Written about once a second, the latest alone; more than 4 KiB are refused. */
   reportProgress(progress: Progress): Promise<void>;
+  /**
+   * A transaction in the tenant's walls, as `rowhouse_worker`: it reads and writes what that role was granted. It fails when another
+   * attempt has the job. Keep it short: it holds the job's row, and a cancellation waits for it.
+   */
+  transaction<T>(work: (client: Pick<Client, 'query'>) => Promise<T>): Promise<T>;
 }
 
 export interface JobType<Input extends z.ZodType = z.ZodType, Result = unknown> {
   type: string;
   description: string;
   input: Input;
+  settings?: DeclaredSettings;
   /** @returns the job's result: JSON, seen by the tenant. Throws JobFailure to fail for good. */
   run(input: z.output<Input>, context: JobContext): Promise<Result>;
 }

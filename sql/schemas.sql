@@ -36,6 +36,12 @@ create schema app;
 comment on schema app is 'Tenant data: every table here is protected.';
 grant usage on schema app to tenant_user, rowhouse_worker, rowhouse_edge;
 
+--@ schema webhook
+create schema webhook;
+comment on schema webhook is 'Where tenants'' events are sent: endpoints, their secrets, deliveries, and what workers do for them.';
+grant usage on schema webhook to tenant_user, rowhouse_worker;
+grant usage, create on schema webhook to rowhouse_dispatcher;
+
 --@ schema v1
 create schema v1;
 comment on schema v1 is $$Rowhouse API

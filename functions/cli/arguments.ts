@@ -18,3 +18,18 @@ export function parseCount(text: string): number {
   if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('Write a whole number from 1 on.');
   return Number(text);
 }
+
+const UUID = /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i;
+
+/** Reads the id of a row, a UUID. */
+export function parseId(text: string): string {
+  if (!UUID.test(text)) throw new InvalidArgumentError('Write an id such as 0199f3c1-7c1e-7000-8000-5a0c7f1d2e3b.');
+  return text.toLowerCase();
+}
+
+/** Reads the position of an event, `17`, or its id, `evt_17`. Returns the digits: there are more of them than a number holds. */
+export function parsePosition(text: string): string {
+  const [, digits] = /^(?:evt_)?(\d{1,18})$/.exec(text) ?? [];
+  if (digits === undefined) throw new InvalidArgumentError('Write a position, 17, or the id of an event, evt_17.');
+  return digits;
+}

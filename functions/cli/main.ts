@@ -23,6 +23,9 @@ const commands: Record<string, () => Promise<Command>> = {
   issuer: async () => (await import('./commands/issuer.ts')).issuerCommand(),
   key: async () => (await import('./commands/key.ts')).keyCommand(),
   pool: async () => (await import('./commands/pool.ts')).poolCommand(),
+  'webhook-key': async () => (await import('./commands/webhook-key.ts')).webhookKeyCommand(),
+  events: async () => (await import('./commands/events.ts')).eventsCommand(),
+  queue: async () => (await import('./commands/queue.ts')).queueCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
   diff: async () => (await import('./commands/diff.ts')).diffCommand(),
   explain: async () => (await import('./commands/explain.ts')).explainCommand(),
@@ -33,6 +36,8 @@ const commands: Record<string, () => Promise<Command>> = {
 const program = new Command('rowhouse')
   .description(description)
   .version(version)
+  // Or --json of `webhook-key list` would be that of `webhook-key`.
+  .enablePositionalOptions()
   .addHelpText('after', '\nExamples:\n  $ rowhouse start\n  $ rowhouse token --tenant t_acme --user ada');
 // Of the commands, only the one that is asked for is loaded: all of them take half a second.
 const asked = process.argv[2] ?? '';

@@ -5,7 +5,7 @@ import { type BodyLimits, readBody } from './front-door/body.ts';
 import { sendBody } from './front-door/compression.ts';
 import { METHODS } from './front-door/strictness.ts';
 import type { Answer, Exchange, Forward } from './pipeline.ts';
-import { faultOf, type PostgrestError } from './problem.ts';
+import { faultOf, isOurs, type PostgrestError } from './problem.ts';
 import { pathOf, sendProblem } from './reply.ts';
 
 /** PostgREST's errors are far smaller; more than this is not one. */
@@ -59,9 +59,10 @@ export async function sendAnswer(exchange: Exchange, reply: FastifyReply, { stat
   reply.headers(exchange.replyHeaders);
   if (status >= 400) {
     const error = await readError(body);
-    if (status >= 500)
+    const fault = faultOf(status, error);
+    if (status >= 500 || isOurs(fault))
       exchange.request.log.error({ upstream: { status, ...error } }, 'PostgREST answered with an error');
-    return sendProblem(exchange.request, reply, faultOf(status, error));
+    return sendProblem(exchange.request, reply, fault);
   }
   reply.code(status).headers(headers);
   // After HEAD an empty body would get a length, which is not the one that GET would have.

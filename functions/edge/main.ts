@@ -19,8 +19,13 @@ import { limitStorage } from './limits/storage.ts';
 import { createPools } from './pools/pools.ts';
 import { createServer } from './server.ts';
 import { createSettings } from './settings.ts';
+import { createReader } from './stream/reader.ts';
+import { createStreams } from './stream/streams.ts';
 import { createHosts, resolveTenant } from './tenant-resolution.ts';
 import { createTokens } from './tokens/tokens.ts';
+
+/** Three read at once what is new, and one is left for those who come. */
+const STREAM_CONNECTIONS = 4;
 
 /** Loaded only where there is a Redis: the client takes 8 MB. */
 async function redisSources(url: string | undefined) {
@@ -86,22 +91,35 @@ await superviseProcess(
     });
     const bodyRoom = createBodyRoom(config.EDGE_BODIES_BYTES);
     const idempotency = createIdempotency({ pool });
+    const streamPool = createPool(config.EDGE_DATABASE_URL, 'rowhouse-edge-streams', STREAM_CONNECTIONS);
+    const streams = createStreams({
+      log,
+      follower,
+      reader: createReader(streamPool),
+      options: {
+        pollMs: config.EDGE_STREAM_POLL_MS,
+        heartbeatMs: config.EDGE_STREAM_HEARTBEAT_MS,
+        most: config.EDGE_STREAMS_MAX,
+        streamBytes: config.EDGE_STREAM_BYTES,
+        totalBytes: config.EDGE_STREAMS_BYTES,
+        stallMs: config.EDGE_STREAM_STALL_MS,
+      },
+    });
+    const toTenant = [
+      cors.stage,
+      limiter.guard,
+      identify({ callers, settings, exchangeApiKey }),
+      limiter.stage,
+      resolveTenant(hosts),
+    ];
     const { server, drain } = createServer({
       log,
       pool,
       storage: await createStorage(config, config.EDGE_PUBLIC_URL ?? `http://${host}:${port}`),
       checkPools: pools.check,
-      stages: [
-        cors.stage,
-        limiter.guard,
-        identify({ callers, settings, exchangeApiKey }),
-        limiter.stage,
-        resolveTenant(hosts),
-        cache.stage,
-        receiveBody(bodyRoom),
-        admission.stage,
-        idempotency.stage,
-      ],
+      stages: [...toTenant, cache.stage, receiveBody(bodyRoom), admission.stage, idempotency.stage],
+      // A stream is counted when it is opened; it holds no place among the requests in flight, which it would never give back.
+      streams: { streams, stages: toTenant },
       forward: pools.forward,
       cors,
       timeouts: {
@@ -130,6 +148,7 @@ await superviseProcess(
         await pools.stop();
         await limiter.stop();
         await follower.stop();
+        await streamPool.end();
         await pool.end();
       },
     };

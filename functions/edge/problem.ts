@@ -67,7 +67,17 @@ const SQLSTATES: readonly (readonly [pattern: RegExp, fault: Fault])[] = [
   // PostgREST answers 500 when a view takes no such write.
   [/^55000$/, { code: 'request_invalid', status: 405, details: 'This resource cannot be written to in this way.' }],
   [/^57014$/, { code: 'database_unavailable', details: 'The statement took too long.', hint: 'Ask for less at once.' }],
-  [/^(08|53|57P|40001|40P01|PGRST00)/, { code: 'database_unavailable', ...RETRY }],
+  // PostgREST answers 400 with an empty code when its connection breaks in COMMIT without a word: the server has crashed, or the network.
+  [
+    /^$|^(?:08|57P0[12])/,
+    {
+      code: 'database_unavailable',
+      details: 'The connection to the database was lost. It is not known whether the request was carried out.',
+      hint: 'Send it again; with the same Idempotency-Key, what writes is carried out once.',
+      ...RETRY,
+    },
+  ],
+  [/^(53|57P|40001|40P01|PGRST00)/, { code: 'database_unavailable', ...RETRY }],
   [/^PGRST302$/, { code: 'token_required', hint: 'Send an Authorization header: Bearer <token>' }],
 ];
 
@@ -126,6 +136,9 @@ export function faultOfError(error: unknown): Fault {
   }
   return { code: 'internal' };
 }
+
+/** Whether it is no fault of the client's. */
+export const isOurs = ({ code, status = ERRORS[code][0] }: Fault): boolean => status >= 500;
 
 /** @param instance the path of the request, without its query: that may hold a signature */
 export function problemOf(fault: Fault, instance: string): Problem {

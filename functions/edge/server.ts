@@ -2,9 +2,11 @@ import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } 
 import type { Pool } from '../database.ts';
 import type { Logger } from '../log.ts';
 import type { Storage } from '../storage/storage.ts';
+import { traceIdOf } from '../trace.ts';
 import { createAccessLog } from './access-log.ts';
 import { serveApi } from './api.ts';
 import { serveDocs } from './docs/docs.ts';
+import { serveEventTypes } from './event-types.ts';
 import type { BodyRoom } from './front-door/body.ts';
 import { refuseClient } from './front-door/connections.ts';
 import type { Cors } from './front-door/cors.ts';
@@ -15,12 +17,12 @@ import {
   setCommonHeaders,
   type Timeouts,
 } from './front-door/front-door.ts';
-import { traceIdOf } from './front-door/trace.ts';
 import { serveHealth } from './health.ts';
 import { serveObjects } from './objects.ts';
 import { compose, type Forward, type Stage } from './pipeline.ts';
-import { faultOfError, problemOf } from './problem.ts';
+import { faultOfError, isOurs } from './problem.ts';
 import { sendProblem } from './reply.ts';
+import { type StreamRoute, serveStream } from './stream/serve.ts';
 import type { Tokens } from './tokens/tokens.ts';
 import { serveUploads, type UploadSettings } from './uploads.ts';
 
@@ -35,6 +37,7 @@ export interface EdgeParts {
   /** What a request passes on its way to PostgREST, the first one outermost. */
   stages: readonly Stage[];
   forward: Forward;
+  streams: Omit<StreamRoute, 'body'>;
   cors: Cors;
   timeouts: Timeouts;
   /** The largest body that is taken. Uploads have a limit of their own. */
@@ -55,8 +58,8 @@ function causeOf(error: unknown): unknown {
 
 /** The edge with all of its routes, not yet listening. Closing it leaves the pool to its owner. */
 export function createServer(parts: EdgeParts): Edge {
-  const { log, pool, storage, checkPools, uploads, tokens, stages, forward, cors, timeouts, bodyBytes, bodyRoom } =
-    parts;
+  const { log, pool, storage, checkPools, uploads, tokens, stages, forward, streams, cors, timeouts } = parts;
+  const { bodyBytes, bodyRoom } = parts;
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
@@ -84,7 +87,7 @@ export function createServer(parts: EdgeParts): Edge {
     const fault = faultOfError(error);
     if (fault.code === 'internal') request.log.error({ err: error }, 'request failed');
     // Whoever is shed is in the access log; a line more for each would add to the load.
-    else if (fault.code !== 'overloaded' && problemOf(fault, '').status >= 500)
+    else if (fault.code !== 'overloaded' && isOurs(fault))
       request.log.warn({ code: fault.code, cause: causeOf(error) }, 'request failed');
     return sendProblem(request, reply, fault);
   });
@@ -98,6 +101,8 @@ export function createServer(parts: EdgeParts): Edge {
     forward: compose(stages, forward),
     body: { bytes: bodyBytes, timeoutMs: timeouts.bodyMs, room: bodyRoom },
   };
+  serveStream(server, { ...streams, body: api.body });
+  serveEventTypes(server, api);
   serveApi(server, { prefix: '/v1', schema: 'v1', ...api });
   serveApi(server, { prefix: '/admin/v1', schema: 'admin', ...api });
   serveDocs(server, api);

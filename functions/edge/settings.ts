@@ -23,6 +23,8 @@ const settingsSchema = z.object({
   queueMs: z.number(),
   statementTimeoutMs: z.number(),
   cacheBytes: z.number(),
+  /** Streams of events that this edge keeps open for the tenant. */
+  openStreams: z.number(),
   cacheEnabled: z.boolean(),
   uncachedTables: z.array(z.string()),
   corsOrigins: z.array(z.string()),

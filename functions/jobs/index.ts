@@ -1,7 +1,7 @@
 import { type JobContext, JobFailure, type JobType, parseInput } from '../job.ts';
 import csvValidate from './csv.validate.ts';
 
-/** Every job type the worker runs: import it above, name it here. */
+/** Every job type of this repository: import it above, name it here. JOBS_DIR adds others (functions/worker/job-modules.ts). */
 const registered: JobType[] = [csvValidate];
 
 export const jobTypes: ReadonlyMap<string, JobType> = new Map(registered.map((job) => [job.type, job]));

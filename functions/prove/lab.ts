@@ -21,6 +21,8 @@ export interface Lab {
   seen: Map<string, Record<Letter, Row[]>>;
   /** Values of B's that A has written into rows of its own: from then on they prove nothing. */
   tainted: Set<string>;
+  /** Those that were A's at any time: the ledger has them for ever. */
+  written: Set<string>;
 }
 
 /** How a relation's rows of a tenant are asked for: every column, in the order of the key. */

@@ -11,6 +11,10 @@ export const brief = ({ status, body }: Answer) => `${status} ${body.slice(0, 20
 export const probeName = ({ relation, verb, role, family, door, title }: Probe): string =>
   `${relation} · ${verb} · ${role} · ${family} · ${door} · ${title}`;
 
+/** Whether A could have one of B's values in this relation from B alone: the ledger keeps what A wrote when the row is gone. */
+export const telling = (lab: Lab, relation: string, text: string): boolean =>
+  !lab.tainted.has(text) && !(relation === 'v1.events' && lab.written.has(text));
+
 /** @returns what is wrong with an answer to an attack */
 export async function leaks(
   lab: Lab,
@@ -20,7 +24,7 @@ export async function leaks(
   ask: (call: Call) => Promise<Answer>,
 ): Promise<string | undefined> {
   const markers = lab.markers.filter(
-    ({ text, directory }) => !lab.tainted.has(text) && !(probe.directoryAllowed && directory),
+    ({ text, directory }) => telling(lab, probe.relation, text) && !(probe.directoryAllowed && directory),
   );
   const request = said(call);
   const found = carried(answer, request, markers);
@@ -29,7 +33,11 @@ export async function leaks(
   const nothing = probe.mayTouchNothing && answer.body === '[]';
   if (probe.refused && succeeded(answer) && !nothing) return `it was not refused (${probe.refused}): ${brief(answer)}`;
   if (succeeded(answer) && call.body !== undefined) {
-    for (const { text } of lab.markers) if (request.includes(text)) lab.tainted.add(text);
+    for (const { text } of lab.markers) {
+      if (!request.includes(text)) continue;
+      lab.tainted.add(text);
+      lab.written.add(text);
+    }
   }
   for (const name of probe.watch ?? []) {
     const changed = await victimChanged(lab, name, ask);

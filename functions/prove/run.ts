@@ -44,6 +44,7 @@ async function openLab(
     markers: worldMarkers(world, catalogue),
     seen: new Map(),
     tainted: new Set(),
+    written: new Set(),
   };
   for (const relation of catalogue.relations) lab.seen.set(nameOf(relation), await readSeen(lab, relation));
   return lab;

@@ -4,6 +4,7 @@ import type { Catalogue, Relation, Table } from './catalogue.ts';
 import { emptyTenants, fillTenant, type Rows, unforced } from './fill/fill.ts';
 import { fillOrder } from './fill/order.ts';
 import { word } from './random.ts';
+import { registerSender, removeSender } from './sender.ts';
 import type { OpenTarget } from './target.ts';
 import { type Finding, TENANT_ROLES } from './types.ts';
 
@@ -44,7 +45,7 @@ export async function takeDatabase(client: Client): Promise<void> {
   }
 }
 
-/** Far above what the prover can ask for: a refusal by rate would hide what the wall says. */
+/** Far above what the prover can ask for: a refusal by rate would hide what the wall says. Quotas are those of the largest plan. */
 async function liftLimits(client: Client, ids: readonly string[]): Promise<void> {
   const { rows } = await client.query<{ limited: boolean }>(
     `select to_regclass('tenancy.tenant_settings') is not null as limited`,
@@ -74,7 +75,8 @@ async function createTenants(client: Client, world: World): Promise<void> {
     const id = tenants[letter];
     const slug = id.replaceAll('_', '-');
     await client.query(
-      `insert into tenancy.tenants (id, slug, name, created_at, updated_at) values ($1, $2, $3, $4, $4)`,
+      `insert into tenancy.tenants (id, slug, name, tier, created_at, updated_at)
+       select $1, $2, $3, (select tier from tenancy.plans order by job_concurrency desc, tier limit 1), $4, $4`,
       [id, slug, `Prove ${letter} ${word(14, run, letter, 'name')}`, EPOCH],
     );
     for (const role of TENANT_ROLES) {
@@ -131,7 +133,10 @@ export async function createWorld(
     tokens: new Map(),
     subject: (letter, role) => `${run}_${letter.toLowerCase()}_${role}`,
   };
-  await transaction(pool, (client) => createTenants(client, world));
+  await transaction(pool, async (client) => {
+    await createTenants(client, world);
+    await registerSender(client);
+  });
   const findings: Finding[] = [];
   for (const letter of LETTERS) {
     await transaction(pool, async (client) => {
@@ -151,17 +156,35 @@ export async function createWorld(
   return { world, findings };
 }
 
-/** Removes all throw-away tenants and everything of theirs. Ledger entries stay: nobody can delete them. */
+const LEDGER = { name: 'ledger.entries', forced: true };
+
+/**
+ * What the ledger says of throw-away tenants. Under the same seed there are tenants of the same name again, whose events would tell them
+ * what was tried before. Nobody may delete there: the owner gives itself the right for this transaction.
+ */
+async function forgetEntries(client: Client, ids: readonly string[]): Promise<void> {
+  await client.query(`grant delete on ${LEDGER.name} to current_user`);
+  await client.query(`delete from ${LEDGER.name} where tenant_id = any ($1)`, [ids]);
+  await client.query(`revoke delete on ${LEDGER.name} from current_user`);
+}
+
+/** Removes all throw-away tenants and everything of theirs. */
 export async function removeTenants({ pool }: OpenTarget, tables: readonly Table[]): Promise<void> {
   await transaction(pool, async (client) => {
     const { rows } = await client.query<{ id: string }>(`select id from tenancy.tenants where starts_with(id, $1)`, [
       PREFIX,
     ]);
     const ids = rows.map(({ id }) => id);
+    const { rows: known } = await client.query<{ ledger: boolean }>(
+      `select to_regclass('${LEDGER.name}') is not null as ledger`,
+    );
+    const hasLedger = known[0]?.ledger ?? false;
     if (ids.length > 0) {
-      await unforced(client, tables, async () => {
-        await emptyTenants(client, tables, ids);
+      const others = tables.filter(({ name }) => name !== LEDGER.name);
+      await unforced(client, hasLedger ? [...others, LEDGER] : others, async () => {
+        await emptyTenants(client, others, ids);
         await client.query('delete from tenancy.tenants where id = any ($1)', [ids]);
+        if (hasLedger) await forgetEntries(client, ids);
       });
     }
     // Ids are given once; those of throw-away tenants are given again with the same seed.
@@ -170,5 +193,6 @@ export async function removeTenants({ pool }: OpenTarget, tables: readonly Table
     );
     if (kept[0]?.kept) await client.query('delete from tenancy.retired_ids where starts_with(id, $1)', [PREFIX]);
     await client.query('delete from auth.operators where starts_with(subject, $1)', [PREFIX]);
+    await removeSender(client);
   });
 }

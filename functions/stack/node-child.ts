@@ -11,7 +11,13 @@ export interface EdgeOptions {
   storageSecret: string;
 }
 
-export type WorkerOptions = Pick<EdgeOptions, 'databaseUrl' | 'storageDirectory' | 'storageSecret'>;
+type StorageOptions = Pick<EdgeOptions, 'storageDirectory' | 'storageSecret'>;
+
+export interface WorkerOptions extends StorageOptions {
+  databaseUrl: string;
+  /** Armoured. Without one the worker sends no webhooks. */
+  webhookKey?: string;
+}
 
 /**
  * In MB; V8's own is 16. Rows die young: a small nursery is as fast, and the worker validates a million of them in 210
@@ -46,7 +52,11 @@ export function edgeChild(options: EdgeOptions): ChildSpec {
 
 /** The worker as a child, ready when it says so. It may finish the job it is at before it stops. */
 export function workerChild(options: WorkerOptions): ChildSpec {
-  const environment = { ...storageEnvironment(options), WORKER_DATABASE_URL: options.databaseUrl };
+  const environment = {
+    ...storageEnvironment(options),
+    ...webhookEnvironment(options),
+    WORKER_DATABASE_URL: options.databaseUrl,
+  };
   return {
     ...nodeChild('worker', WORKER_FLAGS, '../worker/main.ts', environment),
     isReady: (lines) => lines.some((line) => line.includes('"msg":"worker ready"')),
@@ -68,8 +78,14 @@ function nodeChild(name: string, flags: readonly string[], main: string, environ
 }
 
 /** What the user set about storage wins over the stack's own. */
-function storageEnvironment({ storageDirectory, storageSecret }: WorkerOptions): NodeJS.ProcessEnv {
+function storageEnvironment({ storageDirectory, storageSecret }: StorageOptions): NodeJS.ProcessEnv {
   return { STORAGE_DIR: storageDirectory, STORAGE_SECRET: storageSecret, ...given('STORAGE_DIR', 'STORAGE_SECRET') };
+}
+
+/** A key that the user names wins over the stack's own, in either form. */
+function webhookEnvironment({ webhookKey }: WorkerOptions): NodeJS.ProcessEnv {
+  const theirs = given('WEBHOOK_PRIVATE_KEY', 'WEBHOOK_PRIVATE_KEY_FILE');
+  return webhookKey && Object.keys(theirs).length === 0 ? { WEBHOOK_PRIVATE_KEY: webhookKey } : theirs;
 }
 
 function given(...names: string[]): NodeJS.ProcessEnv {

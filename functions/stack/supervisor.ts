@@ -11,7 +11,7 @@ import { choosePorts, freePort } from './ports.ts';
 import { postgresChild, socketDirectory } from './postgres.ts';
 import { postgrestChild } from './postgrest.ts';
 import { enterSecondPool, secondPool } from './second-pool.ts';
-import { type DatabaseUrls, databaseUrls, openSecrets } from './secrets.ts';
+import { type DatabaseUrls, databaseUrls, openSecrets, openWebhookKey } from './secrets.ts';
 import { writeJson } from './state.ts';
 import { takeOver } from './takeover.ts';
 
@@ -56,7 +56,7 @@ export async function openStack(options: StackOptions): Promise<Stack> {
   const { state, release } = await takeOver(options.directory, options.fresh ?? false);
   let children: Children | undefined;
   try {
-    const secrets = openSecrets(state);
+    const secrets = await openWebhookKey(state, openSecrets(state));
     const ports = await choosePorts(state);
     const urls = databaseUrls(secrets.passwords, ports.postgres, DATABASE);
     const info: StackInfo = {
@@ -131,7 +131,9 @@ export async function openStack(options: StackOptions): Promise<Stack> {
       {
         title: 'Worker',
         async run() {
-          await running.start(workerChild({ databaseUrl: urls.worker, ...storage }));
+          await running.start(
+            workerChild({ databaseUrl: urls.worker, webhookKey: secrets.WEBHOOK_PRIVATE_KEY, ...storage }),
+          );
           writeJson(state.stack, info);
           return 'Worker';
         },

@@ -12,11 +12,15 @@ export interface ContextOptions {
   lease: Lease;
   storage: Pick<StorageDriver, 'open' | 'write'>;
   signal: AbortSignal;
+  traceparent: string;
   log: Logger;
 }
 
+/** As the database has it: jobs_progress_bounded. */
+const PROGRESS_BYTES = 8192;
+
 /** What a job can do: everything runs in its tenant's walls, and stops working when its lease is over. */
-export function createContext({ message, lease, storage, signal, log }: ContextOptions): JobContext {
+export function createContext({ message, lease, storage, signal, traceparent, log }: ContextOptions): JobContext {
   const { tenant_id: tenantId, job_id: jobId } = message;
   const { attempt } = lease;
   const call = (sql: string, ...values: unknown[]) => {
@@ -38,6 +42,8 @@ export function createContext({ message, lease, storage, signal, log }: ContextO
     jobId,
     attempt,
     signal,
+    traceparent,
+    dueAt: lease.dueAt,
     log,
 
     async openFile(fileId) {
@@ -71,7 +77,18 @@ export function createContext({ message, lease, storage, signal, log }: ContextO
 
     async reportProgress(progress) {
       signal.throwIfAborted();
+      if (Buffer.byteLength(JSON.stringify(progress)) > PROGRESS_BYTES / 2) {
+        throw new TypeError(`progress is a few figures, less than ${PROGRESS_BYTES / 2} bytes`);
+      }
       lease.report(progress);
+    },
+
+    async transaction(work) {
+      signal.throwIfAborted();
+      return lease.transaction(async (client) => {
+        await client.query('select app.require_lease($1, $2)', [jobId, attempt]);
+        return work(client);
+      });
     },
   };
 }

@@ -1,78 +1,72 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../log.ts';
-import { type Entry, openLedger } from './ledger.ts';
-import type { PurgeMessage, Submission } from './messages.ts';
-import type { JobQueue } from './queue.ts';
-
-/** Follows the ledger and hands submissions and deleted files to the queue, each exactly once. */
+import { type Ledger, openLedger, type Round } from './ledger.ts';
 
 /** Looks again this soon when a look found nothing, and then dozes: most work comes in bursts. */
 const IDLE_LOOKS_MS = [2, 5, 10, 20, 40];
-/** A dozing dispatcher looks this often even when nobody calls. */
+/** A round costs as much for one entry as for dozens, and who writes pays for it: after one with fewer, some gather. */
+const FEW = 100;
+/** As long as so many such rounds take; an entry waits for it once, and only behind others. */
+const GATHER_SHARE = 4;
+const GATHER_MS = 15;
+/** A dozing consumer looks this often even when nobody calls. */
 const DOZE_MS = 3000;
 const RECONNECT_MS = [100, 250, 500, 1000, 2000, 5000];
+/** Another transaction was in the way, which a tenant can bring about again and again: the others' entries do not wait for that. */
+const IN_THE_WAY = new Set(['23503', '40P01', '40001', '55P03']);
+const IN_THE_WAY_MS = 10;
 
-/** An insert, or the return of a job that had ended. */
-function isSubmission({ table_name, operation, old, new: row }: Entry): boolean {
-  if (table_name !== 'app.jobs') return false;
-  if (operation === 'insert') return row?.status === 'queued';
-  const ended = old?.status === 'failed' || old?.status === 'cancelled';
-  return operation === 'update' && ended && row?.status === 'queued';
-}
-
-/** Puts what the entries ask for into the queue, inside the transaction that advances the cursor. */
-export async function handOver(queue: JobQueue, client: pg.ClientBase, entries: Entry[]): Promise<void> {
-  const submissions = new Map<string, Submission[]>();
-  const purges: PurgeMessage[] = [];
-  for (const entry of entries) {
-    if (isSubmission(entry)) {
-      const type = String(entry.new?.type);
-      const message = {
-        tenant_id: entry.tenant_id,
-        job_id: entry.row_id,
-        type,
-        submission: String(entry.new?.queued_at),
-        handed_back: 0,
-        recorded: false,
-      };
-      const ofType = submissions.get(type) ?? [];
-      ofType.push({ message, tier: entry.tier });
-      submissions.set(type, ofType);
-    } else if (entry.table_name === 'app.files' && entry.operation === 'delete') {
-      purges.push({ tenant_id: entry.tenant_id, file_id: entry.row_id });
-    }
-  }
-  for (const [type, ofType] of submissions) await queue.submit(client, type, ofType);
-  if (purges.length > 0) await queue.purge(client, purges);
+export interface ConsumerOptions {
+  connectionString: string;
+  /** One of ledger.consumers. */
+  consumer: string;
+  /**
+   * Claims slots, hands their entries over and commits, on the connection it is given. Repeated after a crash, it gets the
+   * same entries again: what it hands over has to be recognisable by them.
+   */
+  round: (client: pg.Client) => Promise<Round>;
+  /** Called after a round, when its cursors have moved and its slots are free. */
+  onRound?: () => void;
+  /** The slots that are this follower's at the moment; default: all. */
+  among?: () => readonly number[] | undefined;
+  log: Logger;
 }
 
 /**
- * Runs until stopped. Reconnects after any error; entries wait in the ledger meanwhile.
- * @returns stop(), which resolves when the batch in hand has been committed
+ * Follows the ledger for one consumer until stopped, with as many others as there are workers. Reconnects after any error;
+ * entries wait in the ledger meanwhile.
+ * @returns stop(), which resolves when the round in hand has been committed
  */
-export function startDispatcher(options: { connectionString: string; queue: JobQueue; log: Logger }) {
-  const { connectionString, queue, log } = options;
+export function startConsumer({ connectionString, consumer, round, onRound, among, log }: ConsumerOptions) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const pause = (ms: number) => delay(ms, undefined, { signal }).catch(() => {});
   let failures = 0;
+  let ledger: Ledger | undefined;
+  let called = false;
 
   async function follow(): Promise<void> {
-    const ledger = await openLedger(connectionString);
+    ledger = await openLedger(connectionString, consumer);
     try {
+      await ledger.keepMarks(log);
       let idle = 0;
       while (!signal.aborted) {
-        const count = await ledger.dispatch((client, entries) => handOver(queue, client, entries));
+        const begun = performance.now();
+        const count = await ledger.follow(round);
         failures = 0;
+        onRound?.();
+        if (called) idle = 0;
+        called = false;
         if (count > 0) {
-          log.debug({ count }, 'entries dispatched');
+          log.debug({ consumer, count }, 'entries dispatched');
           idle = 0;
+          if (count < FEW) await pause(Math.min(GATHER_MS, GATHER_SHARE * (performance.now() - begun)));
         } else if (idle < IDLE_LOOKS_MS.length) {
           await pause(IDLE_LOOKS_MS[idle] ?? 0);
           idle += 1;
         } else {
-          const woken = await ledger.sleep(DOZE_MS, signal);
+          const woken = await ledger.sleep(DOZE_MS, signal, among?.());
           if (woken === 'called') idle = 0;
           // Entries that an unfinished writer holds back: look again soon, without spinning.
           if (woken === 'work waits') idle = IDLE_LOOKS_MS.length - 1;
@@ -80,6 +74,7 @@ export function startDispatcher(options: { connectionString: string; queue: JobQ
       }
     } finally {
       await ledger.close();
+      ledger = undefined;
     }
   }
 
@@ -88,9 +83,10 @@ export function startDispatcher(options: { connectionString: string; queue: JobQ
       try {
         await follow();
       } catch (error) {
-        const wait = RECONNECT_MS[Math.min(failures, RECONNECT_MS.length - 1)] ?? 0;
-        failures += 1;
-        log.warn({ error: (error as Error).message, retry_ms: wait }, 'dispatch interrupted');
+        const passes = IN_THE_WAY.has(String((error as { code?: unknown }).code));
+        const wait = passes ? IN_THE_WAY_MS : (RECONNECT_MS[Math.min(failures, RECONNECT_MS.length - 1)] ?? 0);
+        if (!passes) failures += 1;
+        log.warn({ consumer, error: (error as Error).message, retry_ms: wait }, 'dispatch interrupted');
         await pause(wait);
       }
     }
@@ -98,6 +94,12 @@ export function startDispatcher(options: { connectionString: string; queue: JobQ
 
   const running = run();
   return {
+    /** There may be work in slots that were not this follower's before. */
+    call(): void {
+      called = true;
+      ledger?.call();
+    },
+
     async stop(): Promise<void> {
       stopping.abort();
       await running;

@@ -9,6 +9,7 @@ import type { TenantSession } from './session.ts';
 export interface Lease {
   type: string;
   input: unknown;
+  dueAt: Date | null;
   attempt: number;
   /** Whether there is no other attempt if this one fails. */
   last: boolean;
@@ -48,7 +49,7 @@ export const endsLease = (error: unknown): error is RowhouseError =>
  */
 async function holdSubmission(client: Client, { job_id, submission }: JobMessage): Promise<Held | undefined> {
   const { rows } = await client.query<Held>(
-    'select status, attempts, max_attempts from app.jobs where id = $1 and queued_at = $2 for no key update',
+    'select status, attempts, max_attempts, due_at from app.jobs where id = $1 and queued_at = $2 for no key update',
     [job_id, submission],
   );
   return rows[0];
@@ -58,6 +59,7 @@ interface Held {
   status: string;
   attempts: number;
   max_attempts: number;
+  due_at: Date | null;
 }
 
 /**
@@ -85,11 +87,11 @@ export async function takeLease(
       'select type, input, attempt from app.start_job($1)',
       [message.job_id],
     );
-    return rows[0] ? { ...rows[0], last: rows[0].attempt >= attempts } : 'over';
+    return rows[0] ? { ...rows[0], dueAt: held.due_at, last: rows[0].attempt >= attempts } : 'over';
   });
   if (typeof started === 'string') return started;
 
-  const { type, input, attempt, last } = started;
+  const { type, input, dueAt, attempt, last } = started;
   const ending = new AbortController();
   let noted: Progress | undefined;
 
@@ -134,6 +136,7 @@ export async function takeLease(
   return {
     type,
     input,
+    dueAt,
     attempt,
     last,
     signal: ending.signal,

@@ -1,26 +1,41 @@
 import pg from 'pg';
+import type { Logger } from '../log.ts';
+import { keepMarks } from './marks.ts';
 
-/** The ledger as one dispatcher sees it: a connection of its own, which also listens. */
+/** The ledger as one follower sees it: a connection of its own, which also listens. */
 
 export interface Entry {
   tenant_id: string;
+  position: string;
   /** Null once the tenant is gone. */
   tier: string | null;
   table_name: string;
   operation: string;
   row_id: string;
+  trace_id: string | null;
   old: Record<string, unknown> | null;
   new: Record<string, unknown> | null;
 }
 
-export type LedgerReader = Awaited<ReturnType<typeof openLedger>>;
+/** A slot, and up to where its entries have been handed over. */
+export interface Reached {
+  slot: number;
+  position: string;
+}
 
-const CONSUMER = 'jobs';
+/** What one round has handed over, committed. */
+export interface Round {
+  entries: number;
+  slots: Reached[];
+}
+
+export type Ledger = Awaited<ReturnType<typeof openLedger>>;
+
 const MAX_SLOTS = 16;
 const MAX_ENTRIES = 500;
 
-/** Connects and listens. The connection belongs to one dispatcher: locks and notifications are its session's. */
-export async function openLedger(connectionString: string) {
+/** Connects and listens. The connection belongs to one consumer of one worker: locks and notifications are its session's. */
+export async function openLedger(connectionString: string, consumer: string) {
   const client = new pg.Client({
     connectionString,
     application_name: 'rowhouse-worker-dispatcher',
@@ -38,32 +53,36 @@ export async function openLedger(connectionString: string) {
   client.on('notification', () => onEvent());
   try {
     await client.connect();
-    await client.query('listen ledger_wake');
+    // A crash of the server takes away the end of what was committed here: never a hand-over without the cursor after it.
+    await client.query('listen ledger_wake; set synchronous_commit = off');
   } catch (error) {
     await client.end().catch(() => {});
     throw error;
   }
 
   return {
-    /** Takes entries, which moves the cursors, and hands them over in the same transaction. Returns how many there were. */
-    async dispatch(handOver: (client: pg.Client, entries: Entry[]) => Promise<void>): Promise<number> {
-      await client.query('begin');
-      try {
-        const { rows } = await client.query<Entry>(
-          'select tenant_id, tier, table_name, operation, row_id, old, new from ledger.take($1, $2, $3)',
-          [CONSUMER, MAX_SLOTS, MAX_ENTRIES],
-        );
-        if (rows.length > 0) await handOver(client, rows);
-        await client.query('commit');
-        return rows.length;
-      } catch (error) {
-        await client.query('rollback').catch(losing);
-        throw error;
+    /** Runs a round, and moves the cursors once it is committed. Close the ledger if it fails: that frees the slots. Returns how many entries. */
+    async follow(round: (client: pg.Client) => Promise<Round>): Promise<number> {
+      const { entries, slots } = await round(client);
+      if (slots.length > 0) {
+        await client.query('select ledger.advance($1, $2, $3)', [
+          consumer,
+          slots.map(({ slot }) => slot),
+          slots.map(({ position }) => position),
+        ]);
       }
+      return entries;
     },
 
-    /** Dozes until a writer calls, `signal` aborts or `timeoutMs` pass; stays awake when there is work. */
-    async sleep(timeoutMs: number, signal: AbortSignal): Promise<'called' | 'timed out' | 'work waits'> {
+    /**
+     * Dozes until a writer or call() calls, `signal` aborts or `timeoutMs` pass; stays awake when there is work.
+     * @param among the slots whose work counts; undefined: all
+     */
+    async sleep(
+      timeoutMs: number,
+      signal: AbortSignal,
+      among?: readonly number[],
+    ): Promise<'called' | 'timed out' | 'work waits'> {
       let wake = () => {};
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
@@ -76,7 +95,7 @@ export async function openLedger(connectionString: string) {
       signal.addEventListener('abort', wake, { once: true });
       const timer = setTimeout(wake, timeoutMs);
       try {
-        const { rows } = await client.query<{ doze: boolean }>('select ledger.doze($1)', [CONSUMER]);
+        const { rows } = await client.query<{ doze: boolean }>('select ledger.doze($1, $2)', [consumer, among ?? null]);
         if (!rows[0]?.doze) return 'work waits';
         if (!signal.aborted) await woken;
         if (lost) throw lost;
@@ -89,6 +108,32 @@ export async function openLedger(connectionString: string) {
       }
     },
 
+    /** Ends a doze. */
+    call: () => onEvent(),
+
+    /** To be called before the first round: a restore or a failover ended the connection before. */
+    keepMarks: (log: Logger) => keepMarks(client, log),
+
     close: () => client.end().catch(() => {}),
   };
+}
+
+/** A round that hands over what ledger.take() returns, in the transaction that took it. */
+export async function takeRound(
+  client: pg.Client,
+  consumer: string,
+  handOver: (client: pg.Client, entries: Entry[]) => Promise<void>,
+): Promise<Round> {
+  await client.query('begin');
+  const { rows } = await client.query<Entry & { slot: number; upto_position: string }>(
+    `select slot, upto_position, position, tenant_id, tier, table_name, operation, row_id, trace_id, old, new
+     from ledger.take($1, $2, $3)`,
+    [consumer, MAX_SLOTS, MAX_ENTRIES],
+  );
+  // A slot without entries is one row without a position.
+  const entries = rows.filter(({ position }) => position !== null);
+  if (entries.length > 0) await handOver(client, entries);
+  await client.query('commit');
+  const reached = new Map(rows.map(({ slot, upto_position }) => [slot, upto_position]));
+  return { entries: entries.length, slots: [...reached].map(([slot, position]) => ({ slot, position })) };
 }

@@ -6,6 +6,8 @@ export interface JobMessage {
   type: string;
   /** Which submission of the job this is: a job that failed can be submitted again. */
   submission: string;
+  /** The trace of the request that submitted it; missing where it had none. */
+  traceparent?: string;
   /** How many attempts were given back unfinished: by a worker that stopped, or because the tenant was suspended. */
   handed_back: number;
   /** False until the outcome of a dead letter is known in app.jobs. */
@@ -37,6 +39,14 @@ export interface DeadLetter {
 }
 
 export interface Submission {
+  /** The same each time that its entry of the ledger is handed over. */
+  id: string;
   message: JobMessage;
   tier: string | null;
+}
+
+export interface Purge {
+  /** As of a submission. */
+  id: string;
+  message: PurgeMessage;
 }

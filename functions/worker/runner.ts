@@ -1,10 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import type { Pool } from '../database.ts';
 import { RowhouseError } from '../errors.ts';
 import { JobFailure, type JobType, parseInput } from '../job.ts';
+import { settingsOf } from '../job-settings.ts';
 import type { Logger } from '../log.ts';
 import type { StorageDriver } from '../storage/driver.ts';
+import { traceFlagsOf, traceIdOf } from '../trace.ts';
 import { createContext } from './context.ts';
 import { ATTEMPTS_EXHAUSTED, CANCELLED, endsLease, type Lease, takeLease } from './lease.ts';
+import { AttemptTimeout, limitAttempt } from './limit.ts';
 import { type Delivery, DONE, type Handler, type JobMessage, type Outcome } from './messages.ts';
 import { openSession } from './session.ts';
 
@@ -29,6 +33,7 @@ interface JobError {
 
 /** What the tenant may read about an error that is tried again. Never the error's own text: it can hold SQL. */
 function describe(error: unknown): JobError {
+  if (error instanceof AttemptTimeout) return { code: 'job_timeout', message: error.message };
   if (error instanceof RowhouseError) return { code: error.code, message: error.title };
   return { code: 'internal', message: 'The attempt failed; it is tried again' };
 }
@@ -37,18 +42,23 @@ function describe(error: unknown): JobError {
 export function createRunner(options: RunnerOptions): Handler<JobMessage> {
   const { pool, storage, jobs, stopping, suspendedSeconds } = options;
 
-  async function run(delivery: Delivery<JobMessage>, lease: Lease, log: Logger): Promise<unknown> {
+  async function run(delivery: Delivery<JobMessage>, lease: Lease, traceparent: string, log: Logger): Promise<unknown> {
     const job = jobs.get(lease.type);
     if (!job) throw new JobFailure('job_type_unknown', `No worker runs ${lease.type}`);
-    const signal = AbortSignal.any([delivery.signal, lease.signal, stopping]);
-    const context = createContext({ message: delivery.message, lease, storage, signal, log });
-    const result = await job.run(parseInput(job, lease.input), context);
-    signal.throwIfAborted();
-    return result;
+    const input = parseInput(job, lease.input);
+    const ends = [delivery.signal, lease.signal, stopping];
+    return limitAttempt(settingsOf(job).timeoutSeconds, ends, log, (signal) =>
+      job.run(input, createContext({ message: delivery.message, lease, storage, signal, traceparent, log })),
+    );
   }
 
   /** Runs one attempt and settles app.jobs. Throws what ends a lease. */
-  async function attempt(delivery: Delivery<JobMessage>, lease: Lease, log: Logger): Promise<Outcome> {
+  async function attempt(
+    delivery: Delivery<JobMessage>,
+    lease: Lease,
+    traceparent: string,
+    log: Logger,
+  ): Promise<Outcome> {
     const { job_id } = delivery.message;
     const finish = (status: 'succeeded' | 'failed', result: unknown, error: JobError | null) =>
       lease.transaction(async (client) => {
@@ -67,7 +77,7 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
       );
 
     try {
-      await finish('succeeded', await run(delivery, lease, log), null);
+      await finish('succeeded', await run(delivery, lease, traceparent, log), null);
       log.info('job succeeded');
       return DONE;
     } catch (error) {
@@ -75,7 +85,9 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
       // The one move that a finished run can be refused: it was cancelled in the last second.
       if (error instanceof RowhouseError && error.code === 'job_transition') throw CANCELLED;
       if (endsLease(error)) throw error;
-      if (error instanceof JobFailure) {
+      // The database refused its result; another attempt would return the same.
+      const tooLarge = error instanceof RowhouseError && error.code === 'job_result_too_large';
+      if (error instanceof JobFailure || tooLarge) {
         await finish('failed', null, { code: error.code, message: error.message });
         log.info({ code: error.code }, 'job failed');
         return DONE;
@@ -102,8 +114,9 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
   return async (delivery) => {
     const { message } = delivery;
     const { tenant_id, job_id, type } = message;
-    const log = options.log.child({ tenant_id, job_id, type });
-    const session = openSession(pool, tenant_id, `worker:${job_id}`);
+    const traceparent = spanOf(message);
+    const log = options.log.child({ tenant_id, job_id, type, trace_id: traceIdOf(traceparent) });
+    const session = openSession(pool, tenant_id, `worker:${job_id}`, traceparent);
     const mayTakeOver = () => {
       suspect ??= job_id;
       return suspect === job_id;
@@ -118,7 +131,7 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
         return DONE;
       }
       begun = true;
-      return await attempt(delivery, lease, log.child({ attempt: lease.attempt }));
+      return await attempt(delivery, lease, traceparent, log.child({ attempt: lease.attempt }));
     } catch (error) {
       if (error === CANCELLED) {
         log.info('job cancelled');
@@ -137,6 +150,15 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
       if (suspect === job_id) suspect = undefined;
     }
   };
+}
+
+/** A span of this delivery in the trace of the submission; a job without one is a trace of its own, the same in each attempt. */
+function spanOf({ job_id, traceparent }: JobMessage): string {
+  const [trace, flags] =
+    traceparent === undefined
+      ? [job_id.replaceAll('-', ''), '00']
+      : [traceIdOf(traceparent), traceFlagsOf(traceparent)];
+  return `00-${trace}-${randomBytes(8).toString('hex')}-${flags}`;
 }
 
 const handedBack = (message: JobMessage): JobMessage => ({ ...message, handed_back: message.handed_back + 1 });

@@ -8,10 +8,11 @@ export type TenantSession = <T>(work: (client: Client) => Promise<T>) => Promise
 const TOKEN_USE_MS = 10 * 60_000;
 
 /**
- * @param subject who acts, for the ledger: `worker:<job id>`
+ * @param subject who acts, for the ledger: `worker:<job id>`, `schedule:<schedule id>`
+ * @param traceparent the trace that what is done here is part of, for the ledger
  * @returns a function whose transactions are sealed for `tenantId`; raises tenant_suspended and tenant_unknown
  */
-export function openSession(pool: Pool, tenantId: string, subject: string): TenantSession {
+export function openSession(pool: Pool, tenantId: string, subject: string, traceparent?: string): TenantSession {
   let minted: { token: string; at: number } | undefined;
 
   async function token(): Promise<string> {
@@ -28,5 +29,6 @@ export function openSession(pool: Pool, tenantId: string, subject: string): Tena
     return row.token;
   }
 
-  return async (work) => asTenant(pool, await token(), 'rowhouse_worker', work);
+  const headers = traceparent === undefined ? {} : { traceparent };
+  return async (work) => asTenant(pool, await token(), 'rowhouse_worker', work, headers);
 }

@@ -1,14 +1,19 @@
 import type { WorkerConfig } from '../config.ts';
 import { createPool, type Pool } from '../database.ts';
 import type { JobType } from '../job.ts';
+import { settingsOf } from '../job-settings.ts';
 import type { Logger } from '../log.ts';
 import { createStorage } from '../storage/storage.ts';
 import { watchDeadLetters } from './dead-letters.ts';
-import { startDispatcher } from './dispatcher.ts';
 import { startHousekeeping } from './housekeeping.ts';
+import { startIntake } from './intake.ts';
+import { startLagWatch } from './lag.ts';
 import { createPurge } from './purge.ts';
 import { openQueue } from './queue.ts';
 import { createRunner } from './runner.ts';
+import { startScheduler } from './scheduler.ts';
+import { startSubmissions } from './submissions.ts';
+import { startWebhooks } from './webhooks/webhooks.ts';
 
 export interface WorkerOptions {
   config: WorkerConfig;
@@ -22,11 +27,13 @@ const DRAIN_MS = 8000;
 
 /** Clients may submit what some worker handles. */
 async function registerTypes(pool: Pool, jobs: ReadonlyMap<string, JobType>): Promise<void> {
-  for (const { type, description } of jobs.values()) {
+  for (const job of jobs.values()) {
+    const { maxAttempts, maxResultBytes } = settingsOf(job);
     await pool.query(
-      `insert into tenancy.job_types (type, description) values ($1, $2)
-       on conflict (type) do update set description = excluded.description, registered_at = now()`,
-      [type, description],
+      `insert into tenancy.job_types (type, description, max_attempts, max_result_bytes) values ($1, $2, $3, $4)
+       on conflict (type) do update set description = excluded.description, registered_at = now(),
+         max_attempts = excluded.max_attempts, max_result_bytes = excluded.max_result_bytes`,
+      [job.type, job.description, maxAttempts, maxResultBytes],
     );
   }
 }
@@ -46,26 +53,36 @@ export async function createWorker({ config, jobs, log, suspendedSeconds = 60 }:
   const connectionString = config.WORKER_DATABASE_URL;
   const slots = config.WORKER_CONCURRENCY;
   const storage = await createStorage(config, '');
-  const pool = createPool(connectionString, 'rowhouse-worker', slots + 2);
+  const pool = createPool(connectionString, 'rowhouse-worker', slots + 4);
   const stopping = new AbortController();
 
   const tierLimits = await readTierLimits(pool);
-  const queue = await openQueue({ connectionString, types: [...jobs.keys()], slots, tierLimits, log });
+  const types = new Map([...jobs].map(([type, job]) => [type, settingsOf(job)]));
+  const queue = await openQueue({ connectionString, types, slots, tierLimits, log });
   await registerTypes(pool, jobs);
 
   const runner = createRunner({ pool, storage, jobs, log, stopping: stopping.signal, suspendedSeconds });
-  for (const type of jobs.keys()) await queue.workJobs(type, runner);
+  const intake = await startIntake({ pool, types: [...jobs.keys()], queue, runner, log });
   await queue.workPurges(createPurge(storage));
-  const dispatcher = startDispatcher({ connectionString, queue, log });
+  const submissions = startSubmissions({ connectionString, queue, log });
+  const lag = startLagWatch({ pool, warnSeconds: config.WORKER_LAG_SECONDS, log });
   const deadLetters = watchDeadLetters({ pool, queue, log });
   const housekeeping = startHousekeeping({ pool, log });
+  const scheduler = startScheduler({ pool, log });
+
+  const webhooks = await startWebhooks({ connectionString, config, log });
 
   return {
     async stop(): Promise<void> {
-      await dispatcher.stop();
+      const sent = webhooks?.stop(DRAIN_MS);
+      await scheduler.stop();
+      await intake.stop();
+      await submissions.stop();
+      await lag.stop();
       await deadLetters.stop();
       await housekeeping.stop();
       await queue.stop(DRAIN_MS, () => stopping.abort());
+      await sent;
       await pool.end();
     },
   };

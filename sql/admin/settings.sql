@@ -25,12 +25,12 @@ begin
   stored := jsonb_populate_record(stored, settings);
   update tenancy.tenant_settings as s set (
     read_rate, read_burst, write_rate, write_burst, expensive_rate, expensive_burst, rate_shadow, rate_weighted,
-    request_concurrency, queue_length, queue_wait, statement_timeout, cache_bytes, cache_enabled, uncached_relations,
+    request_concurrency, queue_length, queue_wait, statement_timeout, cache_bytes, open_streams, cache_enabled, uncached_relations,
     cors_origins, pool
   ) = (
     stored.read_rate, stored.read_burst, stored.write_rate, stored.write_burst, stored.expensive_rate,
     stored.expensive_burst, stored.rate_shadow, stored.rate_weighted, stored.request_concurrency,
-    stored.queue_length, stored.queue_wait, stored.statement_timeout, stored.cache_bytes, stored.cache_enabled,
+    stored.queue_length, stored.queue_wait, stored.statement_timeout, stored.cache_bytes, stored.open_streams, stored.cache_enabled,
     stored.uncached_relations, stored.cors_origins, stored.pool
   ) where s.tenant_id = set_tenant_settings.id;
   return to_jsonb(stored) - 'tenant_id' - 'updated_at';

@@ -57,7 +57,10 @@ begin
     queued_at = case when new_status = 'queued' then clock_timestamp() else queued_at end,
     started_at = case when new_status = 'queued' then null else started_at end,
     -- Attempts are never counted anew: their number is the lease, and an attempt from before must not pass for a new one.
-    max_attempts = case when new_status = 'queued' then attempts + 3 else max_attempts end,
+    max_attempts = case
+      when new_status = 'queued' then attempts + coalesce((select t.max_attempts from tenancy.job_types as t where t.type = job.type), 3)
+      else max_attempts end,
+    traceparent = case when new_status = 'queued' then coalesce(request.traceparent(), traceparent) else traceparent end,
     error = case when new_status = 'queued' then null else error end
   where tenant_id = request.tenant_id() and id = job_id
   returning * into job;

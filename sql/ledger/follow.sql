@@ -74,13 +74,13 @@ begin
   return query
     select null::pg_snapshot, changed.tenant_id, changed.table_name
     from (
-      select tenant_id::text, table_name from ledger.entries where transaction_id >= pg_snapshot_xmax(seen)
+      select tenant_id::text, table_name from ledger.entries where leads and transaction_id >= pg_snapshot_xmax(seen)
       union
       select null, table_name from tenancy.directory_changes where transaction_id >= pg_snapshot_xmax(seen)
       union
       select entry.tenant_id::text, entry.table_name
       from pg_snapshot_xip(seen) as running
-      join ledger.entries as entry on entry.transaction_id = running
+      join ledger.entries as entry on entry.leads and entry.transaction_id = running
       where pg_visible_in_snapshot(running, pg_current_snapshot())
       union
       select null, entry.table_name

@@ -1,50 +1,3 @@
---@ function ledger.writer_key(smallint,bigint)
-create function ledger.writer_key(writer_slot smallint, bucket bigint)
-returns bigint
-language sql
-immutable
-security invoker
-parallel safe
-return (21071::bigint << 48) | (writer_slot::bigint << 40) | bucket;
-comment on function ledger.writer_key(smallint, bigint) is 'Advisory lock key of a writer: 21071 ("RO"), its slot, and its lowest position / 32.';
-
---@ function ledger.sleeper_key()
-create function ledger.sleeper_key()
-returns bigint
-language sql
-immutable
-security invoker
-parallel safe
-return (21071::bigint << 48) | (255::bigint << 40);
-comment on function ledger.sleeper_key() is 'Advisory lock key that sleeping followers hold, shared.';
-grant execute on function ledger.sleeper_key() to rowhouse_dispatcher;
-
---@ function ledger.announce(smallint)
-create function ledger.announce(writer_slot smallint)
-returns void
-language sql
-volatile
-security invoker
-parallel unsafe
--- Where nothing was drawn yet, 0 holds the dispatcher back; a lock on null would be none.
-return pg_advisory_xact_lock_shared(ledger.writer_key(writer_slot, coalesce(pg_sequence_last_value('ledger.positions'), 0) / 32));
-comment on function ledger.announce(smallint) is
-  'Called for a slot before entries are written to it. A shared lock says until the transaction ends: I may still add entries above '
-  'this position. The dispatcher stays below the lowest one (ledger.take), so an entry that commits late is neither passed by nor '
-  'overtaken. Positions are rounded down to 32, so that a long transaction holds few locks.';
-
---@ function ledger.has_sleeper()
-create function ledger.has_sleeper()
-returns boolean
-language sql
-volatile
-security invoker
-parallel unsafe
-return case when pg_try_advisory_lock(ledger.sleeper_key()) then not pg_advisory_unlock(ledger.sleeper_key()) else true end;
-comment on function ledger.has_sleeper() is
-  'Whether a follower sleeps. Asked after ledger.announce(): one that falls asleep later sees this writer. If so: notify ledger_wake. '
-  'NOTIFY in every transaction would serialise commits (0.72 of the write throughput).';
-
 --@ function ledger.origin()
 create function ledger.origin()
 returns table (subject text, role text, token_id text, address inet, user_agent text, request_id text, trace_id text)
@@ -96,68 +49,95 @@ set search_path = ''
 parallel unsafe
 as $$
 #variable_conflict use_column
-<<called>>
 declare
-  source text := format('%I.%I', tg_table_schema, tg_table_name);
-  -- Written `called.…` beside the table's own columns, which may have any name.
-  tenant_column text := tg_argv[0];
-  key_columns text[] := tg_argv[1]::text[];
   -- Null: what the name means in a table that has no such column. The column itself is cheaper to read than the row as JSON.
   tenant_id tenancy.tenant_id;
+  announced boolean;
+  many boolean;
+  several boolean;
 begin
-  -- Before a position is drawn, see ledger.announce().
+  -- Before a position is drawn, see ledger.announce(). Written `record.…` beside the table's own columns, which may have any name.
   if tg_op = 'INSERT' then
-    perform ledger.announce(slot) from (
-      select distinct ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> called.tenant_column)) from new_rows as r) as slots (slot);
+    -- Nearly always there is one slot, and nothing to sort. Without a row none is announced.
+    select ledger.announce(slots.lowest) is not null, slots.entries > 1, slots.lowest < slots.highest into announced, many, several from (
+      select min(slot), max(slot), count(*)
+      from (select ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> record.tg_argv[0])) from new_rows as r) as r (slot)
+    ) as slots (lowest, highest, entries);
+    if several then
+      perform ledger.announce(slot) from (
+        select distinct ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> record.tg_argv[0])) from new_rows as r) as slots (slot);
+    end if;
   elsif tg_op = 'DELETE' then
     perform ledger.announce(slot) from (
-      select distinct ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> called.tenant_column)) from old_rows as r) as slots (slot);
+      select distinct ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> record.tg_argv[0])) from old_rows as r) as slots (slot);
   else
     perform ledger.announce(slot) from (
-      select ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> called.tenant_column)) from old_rows as r union
-      select ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> called.tenant_column)) from new_rows as r) as slots (slot);
+      select ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> record.tg_argv[0])) from old_rows as r union
+      select ledger.slot(coalesce(tenant_id, to_jsonb(r.*) ->> record.tg_argv[0])) from new_rows as r) as slots (slot);
   end if;
-  if not found then
+  if not coalesce(announced, found) then
     return null;
   elsif ledger.has_sleeper() then
     notify ledger_wake;
   end if;
 
-  -- `offset 0`: each row becomes JSON once.
-  if tg_op = 'INSERT' then
+  -- What is the same for all entries is found out in the statement: PL/pgSQL would prepare an expression of its own anew in each transaction.
+  -- `offset 0`: once, not for each entry; and each row becomes JSON once.
+  if many then
+    -- Of many, one leads; and all those of other tenants, which hardly ever are in one statement.
+    insert into ledger.entries (tenant_id, slot, table_name, operation, row_id, new, leads,
+      subject, role, token_id, address, user_agent, request_id, trace_id)
+    select n.tenant_id, ledger.slot(n.tenant_id), called.source, 'insert', ledger.row_key(n.body, called.key_columns), n.body,
+      n.tenant_id <> first.tenant_id or n.body = first.body, origin.*
+    from (select format('%I.%I', tg_table_schema, tg_table_name) as source, tg_argv[1]::text[] as key_columns offset 0) as called
+    cross join ledger.origin() as origin
+    cross join (
+      select coalesce(tenant_id, to_jsonb(r.*) ->> record.tg_argv[0]), to_jsonb(r.*) from new_rows as r limit 1
+    ) as first (tenant_id, body)
+    cross join (
+      select coalesce(tenant_id, (to_jsonb(r.*) ->> record.tg_argv[0])::tenancy.tenant_id), to_jsonb(r.*) from new_rows as r offset 0
+    ) as n (tenant_id, body);
+  elsif tg_op = 'INSERT' then
     insert into ledger.entries (tenant_id, slot, table_name, operation, row_id, new,
       subject, role, token_id, address, user_agent, request_id, trace_id)
-    select n.tenant_id, ledger.slot(n.tenant_id), source, 'insert', ledger.row_key(n.body, key_columns), n.body, origin.*
-    from ledger.origin() as origin
+    select n.tenant_id, ledger.slot(n.tenant_id), called.source, 'insert', ledger.row_key(n.body, called.key_columns), n.body, origin.*
+    from (select format('%I.%I', tg_table_schema, tg_table_name) as source, tg_argv[1]::text[] as key_columns offset 0) as called
+    cross join ledger.origin() as origin
     cross join (
-      select coalesce(tenant_id, (to_jsonb(r.*) ->> called.tenant_column)::tenancy.tenant_id), to_jsonb(r.*) from new_rows as r offset 0
+      select coalesce(tenant_id, (to_jsonb(r.*) ->> record.tg_argv[0])::tenancy.tenant_id), to_jsonb(r.*) from new_rows as r offset 0
     ) as n (tenant_id, body);
   elsif tg_op = 'DELETE' then
     insert into ledger.entries (tenant_id, slot, table_name, operation, row_id, old,
       subject, role, token_id, address, user_agent, request_id, trace_id)
-    select o.tenant_id, ledger.slot(o.tenant_id), source, 'delete', ledger.row_key(o.body, key_columns), o.body, origin.*
-    from ledger.origin() as origin
+    select o.tenant_id, ledger.slot(o.tenant_id), called.source, 'delete', ledger.row_key(o.body, called.key_columns), o.body, origin.*
+    from (select format('%I.%I', tg_table_schema, tg_table_name) as source, tg_argv[1]::text[] as key_columns offset 0) as called
+    cross join ledger.origin() as origin
     cross join (
-      select coalesce(tenant_id, (to_jsonb(r.*) ->> called.tenant_column)::tenancy.tenant_id), to_jsonb(r.*) from old_rows as r offset 0
+      select coalesce(tenant_id, (to_jsonb(r.*) ->> record.tg_argv[0])::tenancy.tenant_id), to_jsonb(r.*) from old_rows as r offset 0
     ) as o (tenant_id, body);
   else
     -- A row whose key changed has no partner: it is one row deleted and another inserted.
     insert into ledger.entries (tenant_id, slot, table_name, operation, row_id, changed, old, new,
       subject, role, token_id, address, user_agent, request_id, trace_id)
-    select changes.tenant_id, ledger.slot(changes.tenant_id), source,
+    select changes.tenant_id, ledger.slot(changes.tenant_id), called.source,
       case when before is null then 'insert' when after is null then 'delete' else 'update' end, row_id,
       case when before is not null and after is not null then
         array(select key from jsonb_each(after) where value is distinct from before -> key) end,
       before, after, origin.*
-    from ledger.origin() as origin
+    from (select format('%I.%I', tg_table_schema, tg_table_name) as source offset 0) as called
+    cross join ledger.origin() as origin
     cross join (
-      (select o.tenant_id, ledger.row_key(o.body, called.key_columns), o.body from (
-        select coalesce(tenant_id, (to_jsonb(r.*) ->> called.tenant_column)::tenancy.tenant_id), to_jsonb(r.*) from old_rows as r offset 0
-      ) as o (tenant_id, body)) as o (tenant_id, row_id, before)
+      (select o.tenant_id, ledger.row_key(o.body, called.key_columns), o.body
+       from (select tg_argv[1]::text[] as key_columns offset 0) as called
+       cross join (
+         select coalesce(tenant_id, (to_jsonb(r.*) ->> record.tg_argv[0])::tenancy.tenant_id), to_jsonb(r.*) from old_rows as r offset 0
+       ) as o (tenant_id, body)) as o (tenant_id, row_id, before)
       full join
-      (select n.tenant_id, ledger.row_key(n.body, called.key_columns), n.body from (
-        select coalesce(tenant_id, (to_jsonb(r.*) ->> called.tenant_column)::tenancy.tenant_id), to_jsonb(r.*) from new_rows as r offset 0
-      ) as n (tenant_id, body)) as n (tenant_id, row_id, after)
+      (select n.tenant_id, ledger.row_key(n.body, called.key_columns), n.body
+       from (select tg_argv[1]::text[] as key_columns offset 0) as called
+       cross join (
+         select coalesce(tenant_id, (to_jsonb(r.*) ->> record.tg_argv[0])::tenancy.tenant_id), to_jsonb(r.*) from new_rows as r offset 0
+       ) as n (tenant_id, body)) as n (tenant_id, row_id, after)
       using (tenant_id, row_id)
     ) as changes;
   end if;

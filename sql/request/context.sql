@@ -81,8 +81,18 @@ parallel safe
 return nullif(current_setting('request.headers', true), '')::json ->> header_name;
 comment on function request.header(text) is 'A request header by its lower-case name: what the client says, never authority.';
 
+--@ function request.traceparent()
+create function request.traceparent()
+returns text
+language sql
+stable
+security invoker
+parallel safe
+return substring(request.header('traceparent') from '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?=$|-)');
+comment on function request.traceparent() is 'The trace that the request is part of (W3C Trace Context); null without a valid one.';
+
 --@ grants request.context
 grant execute on function
   request.seal(), request.tenant_id(), request.has_tenant_role(text), request.tenant_role(), request.role(),
-  request.subject(), request.token_id(), request.header(text)
+  request.subject(), request.token_id(), request.header(text), request.traceparent()
   to tenant_user, operator, rowhouse_worker, rowhouse_edge, rowhouse_sealer;

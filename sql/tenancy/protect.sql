@@ -93,10 +93,13 @@ begin
       execute format('grant delete on %s to tenant_user', relation);
     end if;
   end loop;
+  if exists (select from pg_catalog.pg_trigger where tgrelid = target and tgname = 'ledger_insert') then
+    perform ledger.add_event_source(target, format('v1.%I', table_name)::regclass);
+  end if;
 end
 $$;
 comment on function tenancy.expose(regclass, text[], text[]) is
-  'Part of protect(): the v1 view, and the grants of exactly what clients may do with it and with the table beneath.';
+  'Part of protect(): the v1 view, the grants of exactly what clients may do with it and with the table beneath, and its events.';
 
 --@ function tenancy.protect(regclass,integer,boolean,boolean,text,text[],text[],text,text)
 create function tenancy.protect(

@@ -66,6 +66,33 @@ $$;
 comment on function tenancy.add_policy(regclass, text, text, text, text) is
   'Part of protect(): adds one policy where it is missing, and refuses one of the same name that says something else.';
 
+--@ function tenancy.own_rows()
+create function tenancy.own_rows()
+returns text
+language sql
+immutable
+security invoker
+parallel safe
+-- Twice the same test. The second finds the index and prunes partitions when the statement starts. The first is there because
+-- PostgreSQL runs a leakproof condition of the caller (name = …) before a policy that costs more, and a condition that raises
+-- an error for a match then tells what other tenants store. `= any (array[…])` costs half an operator, so no comparison is
+-- cheaper, and it forms no equivalence class, so it stays in front (order_qual_clauses in PostgreSQL's createplan.c). The array
+-- holds the column, not the tenant: a condition that prunes once more while running makes PostgreSQL 18.4 lose an update
+-- that had to wait for another (test/sql/policies.test.ts).
+return '(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()';
+comment on function tenancy.own_rows() is 'Part of protect(): the condition that a row is the sealed tenant''s.';
+
+--@ function tenancy.readable_rows(text)
+create function tenancy.readable_rows(read_role text)
+returns text
+language sql
+immutable
+security invoker
+parallel safe
+-- In a sub-select, it is evaluated once.
+return tenancy.own_rows() || format(' and (select request.has_tenant_role(%L))', read_role);
+comment on function tenancy.readable_rows(text) is 'Part of protect(): the condition that a member of this role or above may read a row.';
+
 --@ function tenancy.add_policies(regclass,text,text,text)
 create function tenancy.add_policies(target regclass, read_role text, write_role text, write_condition text)
 returns void
@@ -76,22 +103,14 @@ set search_path = ''
 parallel unsafe
 as $$
 declare
-  -- Twice the same test. The second finds the index and prunes partitions when the statement starts. The first is there because
-  -- PostgreSQL runs a leakproof condition of the caller (name = …) before a policy that costs more, and a condition that raises
-  -- an error for a match then tells what other tenants store. `= any (array[…])` costs half an operator, so no comparison is
-  -- cheaper, and it forms no equivalence class, so it stays in front (order_qual_clauses in PostgreSQL's createplan.c). The array
-  -- holds the column, not the tenant: a condition that prunes once more while running makes PostgreSQL 18.4 lose an update
-  -- that had to wait for another (test/sql/policies.test.ts).
-  own_tenant constant text := '(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()';
-  -- In a sub-select, it is evaluated once.
-  may_read constant text := own_tenant || format(' and (select request.has_tenant_role(%L))', read_role);
+  own_tenant constant text := tenancy.own_rows();
   -- A restrictive policy would come before these, and keep the tenant from being searched for in an index.
   as_writer constant text := format(' and (select request.has_tenant_role(%L))', write_role) || coalesce(' and (' || write_condition || ')', '');
   may_write constant text := own_tenant || as_writer;
   -- No condition of the caller sees a new row before this does, and nothing is pruned by it.
   may_add constant text := 'tenant_id = (select request.tenant_id())' || as_writer;
 begin
-  perform tenancy.add_policy(target, 'A member reads the rows of their tenant', 'select', 'tenant_user', may_read);
+  perform tenancy.add_policy(target, 'A member reads the rows of their tenant', 'select', 'tenant_user', tenancy.readable_rows(read_role));
   perform tenancy.add_policy(target, 'A writer adds rows to their tenant', 'insert', 'tenant_user', may_add);
   perform tenancy.add_policy(target, 'A writer changes rows of their tenant', 'update', 'tenant_user', may_write);
   perform tenancy.add_policy(target, 'A writer deletes rows of their tenant', 'delete', 'tenant_user', may_write);

@@ -14,6 +14,7 @@ create table tenancy.tenant_settings (
   queue_wait interval,
   statement_timeout interval,
   cache_bytes bigint,
+  open_streams integer,
   cache_enabled boolean not null default true,
   uncached_relations text[] not null default '{}',
   cors_origins text[] not null default '{}',
@@ -27,6 +28,7 @@ create table tenancy.tenant_settings (
   constraint tenant_settings_queue_wait_range check (queue_wait between '0' and '1 minute'),
   constraint tenant_settings_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
   constraint tenant_settings_cache_bytes_not_negative check (cache_bytes >= 0),
+  constraint tenant_settings_open_streams_not_negative check (open_streams >= 0),
   constraint tenant_settings_cors_origins_form check (
     array_to_string(cors_origins, ' ', '?') ~ '^(https?://[A-Za-z0-9.:-]+( https?://[A-Za-z0-9.:-]+)*)?$')
 ) partition by hash (tenant_id);
@@ -170,6 +172,7 @@ begin atomic
     'queueMs', extract(epoch from coalesce(s.queue_wait, p.queue_wait)) * 1000,
     'statementTimeoutMs', extract(epoch from coalesce(s.statement_timeout, p.statement_timeout)) * 1000,
     'cacheBytes', coalesce(s.cache_bytes, p.cache_bytes),
+    'openStreams', coalesce(s.open_streams, p.open_streams),
     'cacheEnabled', coalesce(s.cache_enabled, true),
     'uncachedTables', to_jsonb(coalesce(s.uncached_relations, '{}')),
     'corsOrigins', to_jsonb(coalesce(s.cors_origins, '{}')),

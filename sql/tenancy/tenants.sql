@@ -21,6 +21,11 @@ create table tenancy.plans (
   queue_wait interval not null,
   statement_timeout interval not null,
   cache_bytes bigint not null,
+  open_streams integer not null default 100,
+  job_schedules integer not null default 50,
+  webhook_endpoints integer not null default 20,
+  delivery_concurrency integer not null default 32,
+  delivery_weight integer not null default 2,
   pool text collate "C",
   constraint plans_pkey primary key (tier),
   constraint plans_job_concurrency_positive check (job_concurrency > 0),
@@ -28,7 +33,10 @@ create table tenancy.plans (
   constraint plans_requests_positive check (request_concurrency > 0 and queue_length >= 0),
   constraint plans_queue_wait_range check (queue_wait between '0' and '1 minute'),
   constraint plans_statement_timeout_range check (statement_timeout between '10 ms' and '1 hour'),
-  constraint plans_cache_bytes_not_negative check (cache_bytes >= 0)
+  constraint plans_cache_bytes_not_negative check (cache_bytes >= 0),
+  constraint plans_open_streams_not_negative check (open_streams >= 0),
+  constraint plans_job_schedules_not_negative check (job_schedules >= 0),
+  constraint plans_webhooks_positive check (webhook_endpoints >= 0 and delivery_concurrency > 0 and delivery_weight > 0)
 );
 comment on table tenancy.plans is 'What a tenant of each tier may use. tenancy.tenant_settings has the exceptions.';
 comment on column tenancy.plans.job_concurrency is 'Jobs of one tenant that run at the same time.';
@@ -40,6 +48,11 @@ comment on column tenancy.plans.request_concurrency is 'Requests of one tenant t
 comment on column tenancy.plans.queue_length is 'Requests that wait for one of those, for at most queue_wait.';
 comment on column tenancy.plans.statement_timeout is 'How long one statement of a request may run.';
 comment on column tenancy.plans.cache_bytes is 'What one edge keeps of the tenant''s answers.';
+comment on column tenancy.plans.open_streams is 'Streams of events that one edge keeps open for the tenant.';
+comment on column tenancy.plans.job_schedules is 'Schedules that a tenant may have.';
+comment on column tenancy.plans.webhook_endpoints is 'Webhook endpoints that a tenant may have.';
+comment on column tenancy.plans.delivery_concurrency is 'Deliveries of one tenant that one worker has under way at the same time.';
+comment on column tenancy.plans.delivery_weight is 'The tenant''s share of a worker''s deliveries while there are more than it can have under way.';
 comment on column tenancy.plans.pool is 'The pool of tenancy.pools that the tier is served from; null for the shared ones.';
 grant select on tenancy.plans to rowhouse_worker, operator;
 
@@ -50,6 +63,12 @@ values
   ('free', 1, 'One job at a time, 50 reads a second', 50, 100, 10, 20, 5, 10, 2, 16, '2 s', '5 s', 1048576),
   ('standard', 2, 'Two jobs at a time, 500 reads a second', 500, 1000, 100, 200, 50, 100, 4, 64, '2 s', '10 s', 8388608),
   ('enterprise', 8, 'Eight jobs at a time, 5,000 reads a second', 5000, 10000, 1000, 2000, 500, 1000, 8, 256, '2 s', '15 s', 67108864);
+update tenancy.plans set open_streams = case tier when 'free' then 10 when 'enterprise' then 2000 else 100 end;
+update tenancy.plans set job_schedules = case tier when 'free' then 5 when 'enterprise' then 500 else 50 end;
+update tenancy.plans set
+  webhook_endpoints = case tier when 'free' then 5 when 'enterprise' then 200 else 20 end,
+  delivery_concurrency = case tier when 'free' then 8 when 'enterprise' then 64 else 32 end,
+  delivery_weight = case tier when 'free' then 1 when 'enterprise' then 4 else 2 end;
 
 --@ table tenancy.retired_ids
 create table tenancy.retired_ids (

@@ -14,6 +14,9 @@ comment on column v1.api_keys.revoked_at is 'From then on it is refused, and so 
 comment on column v1.api_keys.last_used_at is 'To within a minute.';
 grant select on v1.api_keys to tenant_user;
 
+--@ data v1.api_keys
+select ledger.add_event_source('auth.api_keys', 'v1.api_keys', 'admin');
+
 --@ function v1.create_api_key(text,text[],text,timestamptz,cidr[])
 create function v1.create_api_key(
   name text, scopes text[] default '{read}', tenant_role text default null, expires_at timestamptz default null,

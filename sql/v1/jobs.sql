@@ -33,5 +33,5 @@ begin atomic
 end;
 comment on function v1.retry_job(uuid) is $$Retry a job
 
-Queues a failed or cancelled job again, for up to three more attempts.$$;
+Queues a failed or cancelled job again, for as many attempts as its type allows.$$;
 grant execute on function v1.retry_job(uuid) to tenant_user;

@@ -30,6 +30,9 @@ comment on column v1.tenant.slug is 'The tenant''s name in addresses: a DNS labe
 comment on column v1.tenant.tier is 'The plan that the tenant is on.';
 grant select, update (name) on v1.tenant to tenant_user;
 
+--@ data v1.tenant
+select ledger.add_event_source('tenancy.tenants', 'v1.tenant', 'viewer', '{id,slug,name,tier,region,status,created_at,updated_at}');
+
 --@ function tenancy.rename_tenant()
 create function tenancy.rename_tenant()
 returns trigger

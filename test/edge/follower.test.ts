@@ -43,6 +43,42 @@ test('tells which tables of which tenants have changed, once', async () => {
   expect(changes).toHaveLength(1);
 });
 
+test('tells every tenant of statements that write for several, and a statement of many rows by one entry', async () => {
+  const { follower, changes } = await follow();
+  const told = () =>
+    changes
+      .splice(0)
+      .map(({ tenantId, table }) => `${tenantId} ${table}`)
+      .sort();
+  const both = ['t_acme tenancy.members', 't_globex tenancy.members'];
+  // Three in turn, then in blocks: whichever of a tenant comes first in a statement.
+  for (const tenant of [
+    `case n % 2 when 0 then 't_acme' else 't_globex' end`,
+    `case when n < 3 then 't_globex' else 't_acme' end`,
+  ]) {
+    await stack.migrator.query(
+      `insert into tenancy.members (tenant_id, user_id) select ${tenant}, 'many ' || n from generate_series(1, 6) as n`,
+    );
+    await follower.sync();
+    expect(told()).toEqual(both);
+    await stack.migrator.query(`update tenancy.members set role = 'admin' where user_id like 'many %'`);
+    await follower.sync();
+    expect(told()).toEqual(both);
+    await stack.migrator.query(`delete from tenancy.members where user_id like 'many %'`);
+    await follower.sync();
+    expect(told()).toEqual(both);
+  }
+  await stack.migrator.query(
+    `insert into tenancy.members (tenant_id, user_id) select 't_acme', 'own ' || n from generate_series(1, 6) as n`,
+  );
+  await follower.sync();
+  expect(told()).toEqual(['t_acme tenancy.members']);
+  const { rows } = await stack.admin.query(
+    `select count(*)::int as entries, count(*) filter (where leads)::int as leading from ledger.entries where row_id like 'own %'`,
+  );
+  expect(rows).toEqual([{ entries: 6, leading: 1 }]);
+});
+
 test('tells what no tenant owns with no tenant', async () => {
   const { follower, changes } = await follow();
   await stack.migrator.query(`select tenancy.suspend_tenant('t_globex'), tenancy.resume_tenant('t_globex')`);

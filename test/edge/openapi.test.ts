@@ -47,6 +47,8 @@ const EDGE_PATHS = [
   '/storage/v1/files/{id}',
   '/storage/v1/uploads',
   '/storage/v1/uploads/{id}/complete',
+  '/v1/event-types/{type}/{version}',
+  '/v1/stream',
 ];
 
 describe('/openapi.json', () => {

@@ -13,7 +13,10 @@ export interface SecondEdge {
 }
 
 /** Another edge in front of the stack's PostgREST and database. Stop it before the stack. */
-export async function startEdge(stack: TestStack, env: Record<string, string> = {}): Promise<SecondEdge> {
+export async function startEdge(
+  stack: Pick<TestStack, 'storageDirectory' | 'storageSecret' | 'postgrest' | 'database'>,
+  env: Record<string, string> = {},
+): Promise<SecondEdge> {
   const port = await freePort();
   const lines: string[] = [];
   const { storageDirectory, storageSecret, postgrest: postgrestUrl, database } = stack;

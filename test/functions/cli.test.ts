@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connected } from '../../functions/database.ts';
 import { packageRoot } from '../../functions/paths.ts';
+import { createSecretOpener } from '../../functions/worker/webhooks/outgoing/secrets.ts';
 import { createBlankDatabase } from '../support/blank-database.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -399,4 +400,22 @@ test("runs with the project's own Node where the machine's is older, and passes 
   expect([listed.status, listed.stderr]).toEqual([0, '']);
   expect(JSON.parse(listed.stdout).length).toBeGreaterThan(1);
   expect((await run(['fly'], { node })).status).toBe(2);
+});
+
+describe('webhook-key', () => {
+  test('prints a private key, on one line or armoured, and with --json its public half and id', async () => {
+    const line = await run(['webhook-key']);
+    expect(line).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(/^[A-Za-z0-9+/]{1000,}=*\n$/) });
+    const { stdout } = await run(['webhook-key', '--armor', '--json']);
+    const { key_id, private_key, public_key } = JSON.parse(stdout);
+    expect(private_key).toMatch(/^-----BEGIN PGP PRIVATE KEY BLOCK-----/);
+    expect(await createSecretOpener(private_key)).toMatchObject({ keyId: key_id, publicKey: expect.any(String) });
+    expect(public_key).toMatch(/^-----BEGIN PGP PUBLIC KEY BLOCK-----/);
+  });
+
+  test('lists none, and says what to do, before a worker has come', async () => {
+    const { status, stdout } = await rowhouse('webhook-key', 'list');
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^No worker has registered a key yet\./)]);
+    expect(await rowhouse('webhook-key', 'list', '--json')).toMatchObject({ status: 0, stdout: '[]\n' });
+  });
 });

@@ -28,6 +28,8 @@ export function memoryContext(content: Buffer | Readable, overrides: Partial<Job
     attempt: 1,
     signal: new AbortController().signal,
     log: createLog('test', 'silent'),
+    traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00',
+    dueAt: null,
     outputs: new Map(),
     findings: [],
     progress: [],
@@ -57,6 +59,9 @@ export function memoryContext(content: Buffer | Readable, overrides: Partial<Job
     },
     async reportProgress(progress) {
       context.progress.push(progress);
+    },
+    async transaction() {
+      throw new Error('there is no database here');
     },
     ...overrides,
   };

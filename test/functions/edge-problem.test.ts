@@ -52,6 +52,7 @@ describe('an answer of PostgREST', () => {
     ['42P17', 500, 'internal', 500],
     ['57014', 500, 'database_unavailable', 503],
     ['40P01', 500, 'database_unavailable', 503],
+    ['', 400, 'database_unavailable', 503],
     ['PGRST000', 503, 'database_unavailable', 503],
     ['PGRST003', 504, 'database_unavailable', 503],
   ])('shows no text of %s', (code, status, ours, answered) => {

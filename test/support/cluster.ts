@@ -40,6 +40,7 @@ const SETTINGS = {
   autovacuum: 'off',
   max_connections: 200,
   max_wal_size: '4GB',
+  max_prepared_transactions: 4,
   // Loaded, not installed: tests of `rowhouse tune` create the extension in their own database.
   shared_preload_libraries: 'pg_stat_statements',
 };
@@ -92,9 +93,10 @@ async function buildTemplate(port: number, passwords: Passwords): Promise<void> 
   }
   await createDatabase(maintenance, TEMPLATE);
   await prepareDatabase(urls.admin);
-  // While an object is being written, before its migration is: ROWHOUSE_TEST_SCHEMA=book.
-  if (process.env.ROWHOUSE_TEST_SCHEMA === 'book') {
-    const objects = await readBook();
+  // While an object is being written, before its migration is: ROWHOUSE_TEST_SCHEMA=book, or the index of another book.
+  const book = process.env.ROWHOUSE_TEST_SCHEMA;
+  if (book) {
+    const objects = await (book === 'book' ? readBook() : readBook(book));
     await connected(urls.migrator, (client) => applyBook(client, objects));
   } else {
     await migrateUp(urls.migrator);

@@ -5,6 +5,7 @@ import { workerSchema } from '../../functions/config.ts';
 import { defineJob, JobFailure, type JobType } from '../../functions/job.ts';
 import { jobTypes } from '../../functions/jobs/index.ts';
 import { superviseProcess } from '../../functions/process.ts';
+import { loadJobs } from '../../functions/worker/job-modules.ts';
 import { createWorker } from '../../functions/worker/worker.ts';
 
 /** A worker as in functions/worker/main.ts, with job types that only tests ask for. */
@@ -63,6 +64,6 @@ const fail = defineJob({
 
 const testTypes = [steps, crash, fail].map((job): [string, JobType] => [job.type, job as JobType]);
 const jobs = new Map([...jobTypes, ...testTypes]);
-await superviseProcess('worker', workerSchema, (config, log) =>
-  createWorker({ config, jobs, log, suspendedSeconds: 1 }),
+await superviseProcess('worker', workerSchema, async (config, log) =>
+  createWorker({ config, jobs: await loadJobs(config.JOBS_DIR, jobs), log, suspendedSeconds: 1 }),
 );

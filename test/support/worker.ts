@@ -16,10 +16,18 @@ export interface TestWorker {
   signal(signal: NodeJS.Signals): void;
   /** Waits for a log line about a job. */
   logged(msg: string, jobId: string): Promise<boolean>;
+  /** What it has printed so far. */
+  lines(): readonly string[];
 }
 
-/** @param options.restart starts it again whenever it ends by itself, as the stack does */
-export function testWorker(stack: TestStack, options: { restart?: boolean } = {}): TestWorker {
+/**
+ * @param options.restart starts it again whenever it ends by itself, as the stack does
+ * @param options.env additions to its environment, such as JOBS_DIR
+ */
+export function testWorker(
+  stack: TestStack,
+  options: { restart?: boolean; env?: Record<string, string> } = {},
+): TestWorker {
   const lines: string[] = [];
   let child: Child | undefined;
 
@@ -39,6 +47,7 @@ export function testWorker(stack: TestStack, options: { restart?: boolean } = {}
             WORKER_DATABASE_URL: stack.database.worker,
             STORAGE_DIR: stack.storageDirectory,
             STORAGE_SECRET: stack.storageSecret,
+            ...options.env,
           }),
           ipc: true,
           isReady: (printed) => printed.some((line) => line.includes('"msg":"worker ready"')),
@@ -60,6 +69,7 @@ export function testWorker(stack: TestStack, options: { restart?: boolean } = {}
       if (identity) await until(() => !isAlive(identity), { timeoutMs: 5000 });
     },
     signal: (signal) => process.kill(pid(), signal),
+    lines: () => lines,
     logged: (msg, jobId) =>
       until(() => lines.some((line) => line.includes(`"msg":"${msg}"`) && line.includes(jobId)), { timeoutMs: 30_000 }),
   };

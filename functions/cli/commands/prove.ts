@@ -23,6 +23,7 @@ interface ProveCommandOptions extends DatabaseOptions {
   edge?: string;
   session: string[];
   seed?: number;
+  quick?: boolean;
   junit?: string;
   html?: string;
   allowAnyDatabase?: boolean;
@@ -35,6 +36,7 @@ const EXAMPLES = `
 Exit code: 0 nothing gave way, 1 it did or was not covered, 2 it could not run.
 Examples:
   $ rowhouse prove
+  $ rowhouse prove --quick
   $ rowhouse prove --seed 7 --html prove.html --junit prove.xml
   $ rowhouse prove --mutate
   $ rowhouse prove --mutate --only policy --json
@@ -90,6 +92,7 @@ async function run(options: ProveCommandOptions): Promise<void> {
   return interruptible(async (signal) => {
     const report = await prove(target, {
       ...(options.seed === undefined ? {} : { seed: options.seed }),
+      quick: options.quick === true,
       onProgress: progress(options.json),
       signal,
     });
@@ -131,13 +134,14 @@ export function proveCommand(): Command {
       [],
     )
     .option('--seed <number>', 'repeat a run: the same seed asks the same', parseSeed)
+    .option('--quick', 'fewer of each kind: for a look in between')
     .option('--junit <file>', 'write JUnit XML as well')
     .option('--html <file>', 'write one HTML page as well')
     .addOption(
       new Option(
         '--mutate',
         'prove the checks themselves: weaken each element of the wall in a copy, and see that it is noticed',
-      ).conflicts(['postgrest', 'edge', 'junit', 'html', 'allowAnyDatabase']),
+      ).conflicts(['postgrest', 'edge', 'quick', 'junit', 'html', 'allowAnyDatabase']),
     )
     .option('--only <name>', 'with --mutate: elements or classes with this in their name')
     .option('--sample <number>', 'with --mutate: as many mutants as this, drawn by the seed', parseCount)

@@ -13,7 +13,9 @@ select owned.object,
 from (
   select format('schema %I', s.name) as object, s.name, s.owner from schemas s where s.owner <> to_regrole('rowhouse_owner')
   union all
-  select 'table ' || r.name, r.name, r.owner from relations r where r.owner <> to_regrole('rowhouse_owner')
+  -- A sequence has no policy to drop, and cursors of the ledger are the dispatcher's.
+  select 'table ' || r.name, r.name, r.owner from relations r
+  where r.owner <> to_regrole('rowhouse_owner') and not (r.kind = 'S' and r.schema = 'ledger' and r.owner = to_regrole('rowhouse_dispatcher'))
   union all
   select 'type ' || t.oid::regtype, t.oid::regtype::text, t.typowner
   from pg_catalog.pg_type t join schemas s on s.oid = t.typnamespace

@@ -6,6 +6,8 @@ import { convert, type Json, type Swagger } from './swagger.ts';
 const UNSERVED = new Set<ErrorCode>([
   'lease_lost',
   'job_input_invalid',
+  'job_result_too_large',
+  'webhook_secret_unreadable',
   'book_invalid',
   'migration_invalid',
   'migration_failed',

@@ -1,5 +1,7 @@
+import { EVENT_TYPE_PATHS } from './event-type-routes.ts';
 import { bearer, content, problem } from './parts.ts';
 import { STORAGE_PATHS } from './storage-routes.ts';
+import { STREAM_PATHS } from './stream-routes.ts';
 import type { Json } from './swagger.ts';
 import { TOKEN_PATHS } from './token-routes.ts';
 
@@ -23,6 +25,8 @@ const status = (operationId: string, summary: string): Json => ({
 export const EDGE_PATHS: Json = {
   ...STORAGE_PATHS,
   ...TOKEN_PATHS,
+  ...STREAM_PATHS,
+  ...EVENT_TYPE_PATHS,
   '/healthz': status('healthz', 'Whether the process answers'),
   '/readyz': status('readyz', 'Whether it, the database and PostgREST answer'),
   '/openapi.json': {

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RawRequestDefaultExpression } from 'fastify';
 import { RowhouseError } from '../../errors.ts';
+import { traceparentOf } from '../../trace.ts';
 import { sendProblem } from '../reply.ts';
 import { allowCompression } from './compression.ts';
 import { answerBefore, watchConnections } from './connections.ts';
 import type { Cors } from './cors.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 import { refuseAmbiguous } from './strictness.ts';
-import { traceparentOf } from './trace.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {

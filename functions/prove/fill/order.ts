@@ -1,4 +1,5 @@
 import type { Catalogue, Relation, Table } from '../catalogue.ts';
+import { referencesOf } from './references.ts';
 
 /** Tables that the relations need, parents before their children. A reference to itself does not count. */
 export function fillOrder(catalogue: Catalogue, relations: readonly Relation[]): Table[] {
@@ -8,7 +9,7 @@ export function fillOrder(catalogue: Catalogue, relations: readonly Relation[]):
     const table = catalogue.tables.get(name);
     if (!table || begun.has(name)) return;
     begun.add(name);
-    for (const { references } of table.foreignKeys) visit(references);
+    for (const { references } of referencesOf(table)) visit(references);
     ordered.push(table);
   };
   for (const name of relations.flatMap(({ bases }) => bases).toSorted()) visit(name);

@@ -1,6 +1,7 @@
 import type { Client } from '../../database.ts';
 import type { Column, ForeignKey, Table } from '../catalogue.ts';
 import { draw } from '../random.ts';
+import { referencesOf } from './references.ts';
 import { candidates } from './values.ts';
 
 export type Row = Record<string, unknown>;
@@ -81,6 +82,27 @@ const draw_way = (ways: number, key: readonly (string | number)[]) => {
   return sum % ways;
 };
 
+/**
+ * What a check wants a column to be that says `column = expression of others`: nothing drawn would be that.
+ * @returns the column and its value; undefined: the check says something else
+ */
+async function computed(
+  client: Client,
+  table: Table,
+  error: PgError,
+  values: Values,
+): Promise<[string, string] | undefined> {
+  const check = error.code === '23514' && table.checks.find(({ name }) => name === error.constraint);
+  const [, column, expression] = (check && /^CHECK \(\(("?\w+"?) = (.+)\)\)$/s.exec(check.definition)) || [];
+  if (!check || !column || !expression) return undefined;
+  const known = Object.fromEntries(check.columns.map((name) => [name, values.get(name)]));
+  const { rows } = await client.query<{ value: string }>(
+    `select (${expression})::text as value from jsonb_populate_record(null::${table.name}, $1)`,
+    [JSON.stringify(known)],
+  );
+  return [column.replaceAll('"', ''), rows[0]?.value as string];
+}
+
 const quote = (name: string) => `"${name.replaceAll('"', '""')}"`;
 
 async function insert(client: Client, table: Table, values: Values): Promise<Row> {
@@ -99,7 +121,7 @@ export function draft(request: RowRequest): Values | string {
   const values: Values = new Map(
     table.columns.filter(({ generated }) => !generated).map((column) => [column.name, redraw(request, column, 0)]),
   );
-  for (const foreignKey of table.foreignKeys) {
+  for (const foreignKey of referencesOf(table)) {
     if (!point(request, foreignKey, values, 0))
       return `${foreignKey.references}, which ${foreignKey.name} points to, has no row`;
   }
@@ -125,6 +147,11 @@ export async function fillRow(client: Client, request: RowRequest): Promise<Row 
       const error = thrown as PgError;
       await client.query('rollback to savepoint filling');
       objection = `${error.code}: ${error.message}`;
+      const wanted = await computed(client, table, error, values);
+      if (wanted && wanted[0] !== table.tenantColumn && values.get(wanted[0]) !== wanted[1]) {
+        values.set(...wanted);
+        continue;
+      }
       const suspects = blamed(table, error, values).filter((name) => values.has(name) && name !== table.tenantColumn);
       const unknown = suspects.length === 0;
       const names = unknown ? [...values.keys()].filter((_, nth) => (nth + attempt) % 3 === 0) : suspects;
@@ -140,7 +167,7 @@ export async function fillRow(client: Client, request: RowRequest): Promise<Row 
           values.set(column.name, redraw(request, column, attempt));
         }
       }
-      for (const foreignKey of table.foreignKeys) {
+      for (const foreignKey of referencesOf(table)) {
         if (foreignKey.columns.some((name) => names.includes(name))) point(request, foreignKey, values, attempt);
       }
     }

@@ -16,6 +16,12 @@ relations as (
       select p.oid from pg_catalog.pg_inherits i join pg_catalog.pg_class p on p.oid = i.inhrelid
       where i.inhparent = (select inhparent from pg_catalog.pg_inherits where inhrelid = c.oid) order by p.relname limit 1))
 ),
+-- Of sequences that are alike but for the number at the end of their names, such as a consumer's cursors, the first as well.
+sequences as (
+  select distinct on (q.relnamespace, regexp_replace(q.relname, '\d+$', ''), q.relowner, q.relacl::text) q.oid, q.oid::regclass::text as name
+  from pg_catalog.pg_class q join schemas s on s.oid = q.relnamespace where q.relkind = 'S'
+  order by q.relnamespace, regexp_replace(q.relname, '\d+$', ''), q.relowner, q.relacl::text, q.relname
+),
 functions as (
   select p.*, p.oid::regprocedure::text as name, s.name as schema, pg_get_functiondef(p.oid) as definition,
     t.typname in ('trigger', 'event_trigger') as is_trigger

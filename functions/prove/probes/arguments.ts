@@ -1,7 +1,9 @@
-import { type ExposedFunction, nameOf, type Relation } from '../catalogue.ts';
+import { type ExposedFunction, isTenantData, nameOf, type Relation } from '../catalogue.ts';
+import { factsOf } from '../fill/facts.ts';
 import type { Row } from '../fill/row.ts';
+import { candidates } from '../fill/values.ts';
 import { keyOf, type Lab } from '../lab.ts';
-import { uuid, word } from '../random.ts';
+import { draw, uuid, word } from '../random.ts';
 import type { Letter } from '../world.ts';
 
 /** What a function is given: for each argument a column to take values from, or a word, or the key of a relation's row. */
@@ -46,7 +48,11 @@ export function waysToCall(lab: Lab, one: ExposedFunction): { ways: Arguments[];
   const method = one.arguments.find(({ name, type }) => /^(?:http_)?method$/.test(name) && type.category === 'S');
   if (naming) {
     const relations = lab.relations.filter(
-      (relation) => relation.grants.tenant_user?.select && (lab.seen.get(nameOf(relation))?.B.length ?? 0) > 0,
+      (relation) =>
+        relation.grants.tenant_user?.select &&
+        (lab.seen.get(nameOf(relation))?.B.length ?? 0) > 0 &&
+        // What is the same for every tenant is nobody's: that A finds a row there tells nothing.
+        (relation.bases.length === 0 || isTenantData(lab.catalogue, relation)),
     );
     const methods = method ? METHODS : [''];
     const ways = relations.flatMap((relation) =>
@@ -96,16 +102,29 @@ function rowKey(lab: Lab, relation: Relation, whose: Whose): Row {
   );
 }
 
+/** Next to B's: what is told of a time is the same a moment later, unless it tells of what happened then. */
+function nobodysTime(lab: Lab, type: string, source: Arguments['sources'][number]): string | null {
+  const known = source && lab.world.rows.B.get(source.table)?.[0]?.[source.column];
+  const time = Date.parse(String(known));
+  return Number.isNaN(time) ? null : new Date(time + (type === 'date' ? 86_400_000 : 1)).toISOString();
+}
+
 function nobodysValue(
   lab: Lab,
   { name, type }: ExposedFunction['arguments'][number],
-  column: string | undefined,
+  source: Arguments['sources'][number],
 ): unknown {
   if (type.name === 'uuid') return uuid(lab.world.seed, 'nobody', name);
   if (type.category === 'N') return 987_654_321;
+  if (type.category === 'D') return nobodysTime(lab, type.name, source);
   if (type.category !== 'S') return /^jsonb?$/.test(type.name) ? {} : null;
   const text = `${lab.world.run}_${word(5, name)}`;
-  return column === 'slug' ? text.replaceAll('_', '-') : text;
+  if (source?.column === 'slug') return text.replaceAll('_', '-');
+  // Of the form that its comment shows: or it would be refused for that.
+  const table = lab.world.tables.find((one) => one.name === source?.table);
+  const column = table?.columns.find((one) => one.name === source?.column);
+  const [formed] = table && column && factsOf(table, column).samples.length > 0 ? candidates(table, column) : [];
+  return formed ? draw(formed, lab.world.seed, 'nobody', name) : text;
 }
 
 /** The arguments with somebody's values, or with what nobody has; optional ones are left out where nothing is known. */
@@ -119,7 +138,7 @@ export function argumentsOf(lab: Lab, one: ExposedFunction, way: Arguments, whos
     if (optional && !source) return [];
     const value =
       letter === 'nobody' || !source
-        ? nobodysValue(lab, argument, source?.column)
+        ? nobodysValue(lab, argument, source)
         : lab.world.rows[letter].get(source.table)?.[0]?.[source.column];
     return value === null || value === undefined ? [] : [[name, value]];
   });

@@ -1,4 +1,5 @@
 import { type Catalogue, mainTable, nameOf, type Relation } from '../catalogue.ts';
+import { referencesOf } from '../fill/references.ts';
 import type { Forgery } from '../forge.ts';
 import type { Lab } from '../lab.ts';
 import type { Matrix } from '../matrix.ts';
@@ -92,10 +93,13 @@ export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promis
   return plan;
 }
 
-/** Relations in groups that no foreign key and no table crosses. */
+/** Relations in groups that no reference and no table crosses. */
 function related(catalogue: Catalogue, relations: readonly Relation[]): Relation[][] {
   const touched = ({ bases }: Relation) =>
-    bases.flatMap((name) => [name, ...(catalogue.tables.get(name)?.foreignKeys.map((key) => key.references) ?? [])]);
+    bases.flatMap((name) => {
+      const table = catalogue.tables.get(name);
+      return [name, ...(table ? referencesOf(table).map(({ references }) => references) : [])];
+    });
   return relations
     .reduce<{ relations: Relation[]; tables: Set<string> }[]>((groups, relation) => {
       const tables = new Set(touched(relation));

@@ -1,5 +1,6 @@
-import { nameOf, type Relation } from '../catalogue.ts';
+import { isTenantData, nameOf, type Relation } from '../catalogue.ts';
 import type { Lab } from '../lab.ts';
+import { telling } from '../leaks.ts';
 import { carried } from '../markers.ts';
 import type { Family, Probe, Verdict } from '../types.ts';
 import { type Session, shown } from './login.ts';
@@ -96,7 +97,7 @@ async function attempt(
         `%${lab.world.tenants.B}%`,
       ]);
       const any = await run(`select to_jsonb(t) as row from ${object} as t limit ${SHOWN_ROWS}`);
-      const untainted = lab.markers.filter(({ text }) => !lab.tainted.has(text));
+      const untainted = lab.markers.filter(({ text }) => telling(lab, nameOf(relation), text));
       const found = carried({ body: `${b.text}\n${any.text}`, headers: {} }, '', untainted);
       seen ||= found.length > 0;
       if (proof) break;
@@ -155,7 +156,7 @@ export function sessionProbes(lab: Lab, relation: Relation, session: Session, ro
       title,
       attack: { door: 'session', method: 'SQL', schema: relation.schema, path: relation.name, token: null },
       run: async () => {
-        if (asB && mayRead(relation, role) && family !== 'unsealed') {
+        if (asB && mayRead(relation, role) && isTenantData(lab.catalogue, relation) && family !== 'unsealed') {
           const proof = await attempt(
             lab,
             session,

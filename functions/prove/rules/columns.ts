@@ -1,6 +1,7 @@
 import type { Acting, Rule } from './types.ts';
+import { WEBHOOK_TABLES, WEBHOOKS_BY_MEMBERS } from './webhook-values.ts';
 
-interface Writable {
+export interface Writable {
   /** Where this is left open, reading is another rule's. */
   select?: boolean;
   insert?: readonly string[];
@@ -8,11 +9,14 @@ interface Writable {
   delete?: boolean;
   /** Verbs that the view cannot do for anyone: that is what is said of them first. */
   impossible?: readonly string[];
+  /** Columns that the view makes itself, so that nobody can write them. */
+  computed?: readonly string[];
 }
 
 const FILE = ['tenant_id', 'id', 'name', 'content_type', 'size', 'sha256'];
 const MEMBER = ['tenant_id', 'user_id', 'role'];
 const JOB: Writable = { insert: ['type', 'input', 'idempotency_key'], delete: true };
+const SCHEDULE = ['tenant_id', 'name', 'type', 'input', 'cron', 'time_zone', 'jitter_seconds', 'enabled'];
 
 /** What members may write; everything else is the server's. Said here and not read from the grants: grants are what is on trial. */
 const BY_MEMBERS: Readonly<Record<string, Writable>> = {
@@ -20,11 +24,21 @@ const BY_MEMBERS: Readonly<Record<string, Writable>> = {
   'app.files': { insert: FILE, update: ['name'], delete: true },
   'v1.jobs': JOB,
   'app.jobs': JOB,
+  'v1.job_schedules': { insert: SCHEDULE, update: SCHEDULE, delete: true },
+  'app.job_schedules': { insert: SCHEDULE, update: SCHEDULE, delete: true },
+  ...WEBHOOKS_BY_MEMBERS,
   'v1.job_findings': {},
   'app.job_findings': {},
   'v1.members': { insert: MEMBER, update: MEMBER, delete: true },
   'tenancy.members': { insert: MEMBER, update: MEMBER, delete: true },
   'v1.tenant': { update: ['name'], impossible: ['insert', 'delete'] },
+};
+
+/** One row of what says who wrote it. */
+const ONE_OF = {
+  'app.files': `(name, size) values ('prove', 1)`,
+  'app.jobs': `(type) values ('csv.validate')`,
+  'app.job_schedules': `(name, type, cron) values ('prove', 'csv.validate', '@daily')`,
 };
 
 /** What services reach through functions alone. */
@@ -36,6 +50,11 @@ const OF_FUNCTIONS: Readonly<Record<string, Writable>> = Object.fromEntries(
     'metering.edges',
     'metering.rate_buckets',
     'auth.idempotency_keys',
+    ...WEBHOOK_TABLES,
+    'ledger.entries',
+    'ledger.consumers',
+    'ledger.event_sources',
+    'ledger.past_event_schemas',
   ].map((table) => [table, { select: false }]),
 );
 
@@ -49,24 +68,42 @@ const BY_SERVICES: Readonly<Record<string, Readonly<Record<string, Writable>>>> 
     },
     'app.jobs': {
       select: true,
-      update: ['status', 'attempts', 'progress', 'result', 'error', 'queued_at', 'started_at', 'finished_at'],
+      insert: ['type', 'input', 'schedule_id', 'due_at'],
+      update: [
+        'status',
+        'attempts',
+        'max_attempts',
+        'progress',
+        'result',
+        'error',
+        'queued_at',
+        'started_at',
+        'finished_at',
+      ],
+    },
+    'app.job_schedules': {
+      select: true,
+      update: ['enabled', 'next_run_at', 'last_run_at', 'last_job_id', 'error'],
     },
     'app.job_findings': {
       select: true,
       insert: ['job_id', 'ordinal', 'row', 'column_name', 'rule', 'severity', 'message', 'value', 'repaired'],
       delete: true,
     },
-    'tenancy.job_types': { select: true, insert: ['type', 'description'], update: ['description', 'registered_at'] },
+    'tenancy.job_types': {
+      select: true,
+      insert: ['type', 'description', 'max_attempts', 'max_result_bytes'],
+      update: ['description', 'registered_at', 'max_attempts', 'max_result_bytes', 'paused_at'],
+    },
     'tenancy.members': { select: false },
-    'ledger.entries': { select: false },
     ...OF_FUNCTIONS,
   },
   rowhouse_edge: {
     'app.files': { select: true, update: ['size', 'sha256', 'status', 'stored_at'] },
     'app.jobs': { select: true },
     'app.job_findings': { select: false },
+    'app.job_schedules': { select: false },
     'tenancy.members': { select: false },
-    'ledger.entries': { select: false },
     ...OF_FUNCTIONS,
   },
 };
@@ -89,11 +126,18 @@ async function writesOnly(acting: Acting, relation: string, writable: Writable):
     verb === 'insert'
       ? `insert into ${relation} (${column}) select null where false`
       : `update ${relation} set ${column} = null where false`;
-  const judge = (allowed: boolean, verb: string, sql: string) =>
-    allowed ? ok(sql) : refused(writable.impossible?.includes(verb) ? '55000' : '42501', sql);
+  const judge = (allowed: boolean, verb: string, sql: string, computed = false) => {
+    const told = writable.impossible?.includes(verb) ? '55000' : computed ? '0A000' : '42501';
+    return allowed ? ok(sql) : refused(told, sql);
+  };
   for (const { name, quoted } of columns)
     for (const verb of ['insert', 'update'] as const)
-      await judge(writable[verb]?.includes(name) ?? false, verb, statement(verb, quoted));
+      await judge(
+        writable[verb]?.includes(name) ?? false,
+        verb,
+        statement(verb, quoted),
+        writable.computed?.includes(name),
+      );
   if (writable.select !== undefined)
     acting.same(await ok(READABLE, [relation]), [{ select: writable.select }], 'whether it may read');
   await judge(writable.delete ?? false, 'delete', `delete from ${relation} where false`);
@@ -126,15 +170,14 @@ export const columnRules: Rule[] = [
       }),
     ),
   ),
-  ...['app.files', 'app.jobs'].map(
-    (relation): Rule => ({
+  ...Object.entries(ONE_OF).map(
+    ([relation, set]): Rule => ({
       about: relation,
       family: 'column',
       title: 'what is written says who wrote it',
       login: 'authenticator',
       async check({ enter, ok, same, facts }) {
         await enter('A_member', 'tenant_user');
-        const set = relation === 'app.files' ? `(name, size) values ('prove', 1)` : `(type) values ('csv.validate')`;
         const [written] = await ok(`insert into ${relation} ${set} returning tenant_id, created_by`);
         const { tenants, subject } = facts.world;
         same(written, { tenant_id: tenants.A, created_by: subject('A', 'member') }, 'who it says');

@@ -16,6 +16,8 @@ const OPERATORS = [
   ['admin.suspend_tenant(text)', 'select admin.suspend_tenant($1)'],
   ['admin.resume_tenant(text)', 'select admin.resume_tenant($1)'],
   ['admin.set_tenant_settings(text,jsonb)', `select admin.set_tenant_settings($1, '{}')`],
+  ['admin.pause_job_type(text)', `select admin.pause_job_type('csv.validate')`],
+  ['admin.resume_job_type(text)', `select admin.resume_job_type('csv.validate')`],
   ['tenancy.directory()', 'select from tenancy.directory()'],
 ] as const;
 

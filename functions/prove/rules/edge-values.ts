@@ -29,6 +29,7 @@ export const EDGE_VALUES = {
     ['23514 plans_queue_wait_range', plain(`update tenancy.plans set queue_wait = '61 s'`)],
     ['23514 plans_statement_timeout_range', plain(`update tenancy.plans set statement_timeout = '2 hours'`)],
     ['23514 plans_cache_bytes_not_negative', plain('update tenancy.plans set cache_bytes = -1')],
+    ['23514 plans_open_streams_not_negative', plain('update tenancy.plans set open_streams = -1')],
   ],
   'tenancy.tenant_settings': [
     ['23514 tenant_settings_rates_positive', addSettings('write_burst', '0')],
@@ -36,6 +37,7 @@ export const EDGE_VALUES = {
     ['23514 tenant_settings_queue_wait_range', addSettings('queue_wait', `'61 s'`)],
     ['23514 tenant_settings_statement_timeout_range', addSettings('statement_timeout', `'1 ms'`)],
     ['23514 tenant_settings_cache_bytes_not_negative', addSettings('cache_bytes', '-1')],
+    ['23514 tenant_settings_open_streams_not_negative', addSettings('open_streams', '-1')],
     ['23514 tenant_settings_cors_origins_form', addSettings('cors_origins', `'{*}'`)],
     [
       '23503 tenant_settings_tenant_fkey',

@@ -43,16 +43,25 @@ async function writeKey(client: Client, { A }: World['tenants']): Promise<void> 
   );
 }
 
+/** Events of A's: of a type that nobody has declared, and of one that only admins see. */
+async function emitEvents(client: Client, { A }: World['tenants']): Promise<void> {
+  for (const type of ['prove.told', 'auth.api_keys'])
+    await client.query('select ledger.append_event($1, $2, null, null)', [A, type]);
+}
+
 /** Makes what the rules lean on. Nothing is written where the reference tables are not there. */
 export async function ruleFacts(pool: Pool, world: World): Promise<RuleFacts> {
   const id = (name: string) => uuid(world.seed, world.run, 'rules', name);
   const rows = { queued: id('queued'), running: id('running'), pending: id('pending'), stored: id('stored') };
-  const { rows: found } = await pool.query<{ known: boolean; keys: boolean; protected: boolean }>(
-    `select to_regclass('auth.api_keys') is not null as keys, to_regclass('app.jobs') is not null and to_regclass('app.files') is not null as known, auth.seal_is_protected() as protected`,
+  const { rows: found } = await pool.query<{ known: boolean; keys: boolean; events: boolean; protected: boolean }>(
+    `select to_regclass('auth.api_keys') is not null as keys, to_regclass('ledger.events') is not null as events,
+       to_regclass('app.jobs') is not null and to_regclass('app.files') is not null as known, auth.seal_is_protected() as protected`,
   );
-  const [{ known, keys, protected: isProtected } = { known: false, keys: false, protected: true }] = found;
+  const nothing = { known: false, keys: false, events: false, protected: true };
+  const [{ known, keys, events, protected: isProtected } = nothing] = found;
   const tokens = await ruleTokens(pool, world);
   if (known) await transaction(pool, (client) => writeRows(client, world.tenants, rows));
   if (keys) await transaction(pool, (client) => writeKey(client, world.tenants));
+  if (events) await transaction(pool, (client) => emitEvents(client, world.tenants));
   return { world, tokens, protected: isProtected, rows };
 }

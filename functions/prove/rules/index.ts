@@ -1,13 +1,16 @@
 import { apiKeyRules } from './api-keys.ts';
 import { columnRules } from './columns.ts';
 import { directoryRules } from './directory.ts';
+import { eventRules } from './events.ts';
 import { followingRules } from './following.ts';
 import { gateRules } from './gate.ts';
 import { idempotencyRules } from './idempotency.ts';
+import { jobScheduleRules } from './job-schedules.ts';
 import { jobRules } from './jobs.ts';
 import { keyAdmissionRules } from './key-admission.ts';
 import { keyKeepingRules } from './key-keeping.ts';
 import { keyRules } from './keys.ts';
+import { ledgerRules } from './ledger.ts';
 import { memberRules } from './members.ts';
 import { protectRules } from './protect.ts';
 import { refreshRules } from './refresh-tokens.ts';
@@ -17,9 +20,15 @@ import { serviceRules } from './services.ts';
 import { sessionRules } from './sessions.ts';
 import { settingRules } from './settings.ts';
 import { shortWayRules } from './short-way.ts';
+import { streamRules } from './streams.ts';
 import { tokenRules } from './tokens.ts';
 import type { Rule } from './types.ts';
 import { valueRules } from './values.ts';
+import { webhookOrderRules } from './webhook-order.ts';
+import { webhookReplayRules } from './webhook-replay.ts';
+import { webhookSecretRules } from './webhook-secrets.ts';
+import { webhookWorkRules } from './webhook-work.ts';
+import { webhookRules } from './webhooks.ts';
 
 /** Every rule of the reference schema. One about what a schema does not have is not tried there. */
 export const rules: readonly Rule[] = [
@@ -38,10 +47,19 @@ export const rules: readonly Rule[] = [
   ...schemaRules,
   ...columnRules,
   ...jobRules,
+  ...jobScheduleRules,
   ...serviceRules,
   ...directoryRules,
   ...settingRules,
   ...followingRules,
+  ...ledgerRules,
+  ...eventRules,
+  ...streamRules,
+  ...webhookRules,
+  ...webhookSecretRules,
+  ...webhookReplayRules,
+  ...webhookOrderRules,
+  ...webhookWorkRules,
   ...valueRules,
   ...protectRules,
 ];

@@ -35,6 +35,13 @@ export const jobRules: Rule[] = [
     const told = 'idempotency_conflict: the first job with this key has another type or input';
     await acting.refused(told, SUBMIT, ['csv.validate', '{"other":true}', 'prove-1']);
   }),
+  rule('app.jobs', 'a job carries on the trace of the request that submits it', async ({ enter, ok, same }) => {
+    await enter('A_member', 'tenant_user');
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    await ok(`select set_config('request.headers', $1, true)`, [JSON.stringify({ traceparent })]);
+    const [job] = await ok(`insert into app.jobs (type) values ('csv.validate') returning traceparent`);
+    same(job, { traceparent }, 'its trace');
+  }),
   rule(
     'app.submit_job()',
     'a job is submitted for the sealed tenant alone',

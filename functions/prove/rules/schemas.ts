@@ -6,6 +6,7 @@ const OURS = [
   'tenancy',
   'ledger',
   'metering',
+  'webhook',
   'tune',
   'app',
   'v1',
@@ -19,9 +20,9 @@ const OURS = [
 const OPEN: readonly [login: Login, role: string, schemas: readonly string[]][] = [
   ['authenticator', 'authenticator', ['auth']],
   ['authenticator', 'anon', ['auth']],
-  ['authenticator', 'tenant_user', ['request', 'auth', 'tenancy', 'metering', 'app', 'v1']],
+  ['authenticator', 'tenant_user', ['request', 'auth', 'tenancy', 'metering', 'webhook', 'app', 'v1']],
   ['authenticator', 'operator', ['request', 'auth', 'tenancy', 'admin']],
-  ['rowhouse_worker', 'rowhouse_worker', ['request', 'auth', 'tenancy', 'ledger', 'app', 'pgboss']],
+  ['rowhouse_worker', 'rowhouse_worker', ['request', 'auth', 'tenancy', 'ledger', 'webhook', 'app', 'pgboss']],
   ['rowhouse_edge', 'rowhouse_edge', ['request', 'auth', 'tenancy', 'ledger', 'metering', 'app', 'v1']],
 ];
 

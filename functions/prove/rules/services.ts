@@ -55,6 +55,21 @@ export const serviceRules: Rule[] = [
     ),
   ),
   rule(
+    'tenancy.set_job_type_pause(text,boolean)',
+    'a type is paused and resumed, the one that is named',
+    async ({ ok, same, refused }) => {
+      await ok(`insert into tenancy.job_types (type, description) values ('prove.one', ''), ('prove.other', '')`);
+      const paused = `select type from tenancy.job_types where type like 'prove.%' and paused_at is not null`;
+      await ok(`select tenancy.set_job_type_pause('prove.one', true)`);
+      same(await ok(paused), [{ type: 'prove.one' }], 'what is paused');
+      await ok(`select tenancy.set_job_type_pause('prove.one', false)`);
+      same(await ok(paused), [], 'what is paused');
+      const told = 'job_type_unknown: no worker has registered prove.nothing';
+      await refused(told, `select tenancy.set_job_type_pause('prove.nothing', true)`);
+    },
+    'rowhouse_worker',
+  ),
+  rule(
     'app.mark_file_stored(uuid,bigint,text)',
     'a file is stored once, and with the bytes that were announced',
     async (acting) => {
@@ -79,7 +94,7 @@ export const serviceRules: Rule[] = [
     isolation: 'repeatable read',
   },
   rule(
-    'ledger.doze(text)',
+    'ledger.doze(text,smallint[])',
     'a worker sleeps, and wakes',
     async ({ ok, same }) => {
       const [{ asleep } = { asleep: false }] = await ok<{ asleep: boolean }>(`select ledger.doze('jobs') as asleep`);

@@ -1,5 +1,8 @@
 import { EDGE_VALUES } from './edge-values.ts';
+import { SCHEDULE_VALUES } from './job-schedules.ts';
+import { LEDGER_VALUES } from './ledger-values.ts';
 import type { Acting, Refusals, Rule, RuleFacts } from './types.ts';
+import { WEBHOOK_VALUES } from './webhook-values.ts';
 
 const A = ({ world }: RuleFacts) => world.tenants.A;
 const NOBODYS = '00000000-0000-4000-8000-000000000000';
@@ -33,6 +36,9 @@ const plain = (sql: string) => () => sql;
 /** By table. What a constraint forbids is written here once more, so that its going is noticed. */
 const REFUSED: Readonly<Record<string, Refusals>> = {
   ...EDGE_VALUES,
+  ...SCHEDULE_VALUES,
+  ...LEDGER_VALUES,
+  ...WEBHOOK_VALUES,
   'auth.operators': [
     ['23505 operators_pkey', plain('insert into auth.operators (subject) select subject from auth.operators limit 1')],
     ['23514 operators_subject_length', plain(`insert into auth.operators (subject) values ('')`)],
@@ -54,11 +60,15 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
       plain('insert into tenancy.job_types (type, description) select type, type from tenancy.job_types limit 1'),
     ],
     ['23514 job_types_form', plain(`insert into tenancy.job_types (type, description) values ('No Type', '')`)],
+    ['23514 job_types_max_attempts_range', plain('update tenancy.job_types set max_attempts = 0')],
+    ['23514 job_types_max_result_bytes_range', plain('update tenancy.job_types set max_result_bytes = 1048577')],
   ],
   'tenancy.plans': [
     ['23505 plans_pkey', plain('insert into tenancy.plans select * from tenancy.plans limit 1')],
     ['23514 plans_job_concurrency_positive', plain('update tenancy.plans set job_concurrency = 0')],
+    ['23514 plans_job_schedules_not_negative', plain('update tenancy.plans set job_schedules = -1')],
     ...EDGE_VALUES['tenancy.plans'],
+    ...WEBHOOK_VALUES['tenancy.plans'],
   ],
   'tenancy.retired_ids': [
     ['23505 retired_ids_pkey', plain(`insert into tenancy.retired_ids (id) values ('t_prove_gone'), ('t_prove_gone')`)],
@@ -90,27 +100,6 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
     ['23514 members_user_id_length', addMember('', 'viewer')],
     ['23503 members_tenant_fkey', addMember('prove_new', 'viewer', 't_prove_nobody')],
   ],
-  'ledger.consumers': [
-    ['23505 consumers_pkey', plain('insert into ledger.consumers select * from ledger.consumers limit 1')],
-  ],
-  'ledger.cursors': [
-    ['23503 cursors_consumer_fkey', plain(`insert into ledger.cursors (consumer, slot) values ('prove', 0)`)],
-    ['23514 cursors_slot_range', plain('update ledger.cursors set slot = 16 where slot = 0')],
-    ['23514 cursors_position_not_negative', plain('update ledger.cursors set position = -1')],
-  ],
-  'ledger.entries': [
-    [
-      '23514 entries_operation_known',
-      (facts) =>
-        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id) values ('${A(facts)}', 0, 'prove', 'other', 'x')`,
-    ],
-    [
-      '23514 entries_slot_of_tenant',
-      (facts) =>
-        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id)
-         select id, (ledger.slot(id) + 1) % 16, 'prove', 'insert', 'x' from tenancy.tenants where id = '${A(facts)}'`,
-    ],
-  ],
   'app.files': [
     ...['', 'a/b', '\\x01'].map((name): Refusals[number] => ['23514 files_name_form', setFile(`name = E'${name}'`)]),
     ['23514 files_content_type_form', setFile(`content_type = 'text'`)],
@@ -133,6 +122,17 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
     ['23514 jobs_idempotency_key_length', setJob(`idempotency_key = ''`)],
     ['23514 jobs_input_is_an_object', setJob(`input = '[]'`)],
     ['23514 jobs_status_known', addJob('status', `'other'`)],
+    ['23514 jobs_progress_bounded', setJob(`progress = to_jsonb(repeat('x', 8192))`)],
+    ['23514 jobs_error_bounded', setJob(`error = to_jsonb(repeat('x', 16384))`)],
+    ['23514 jobs_traceparent_form', setJob(`traceparent = '00-1-1-00'`)],
+    ['23514 jobs_due_at_of_a_schedule', setJob('schedule_id = gen_random_uuid()')],
+    [
+      '23505',
+      (facts) => {
+        const due = `'${NOBODYS}', '2020-01-01'`;
+        return `${addJob('schedule_id, due_at', `${due}), ('${A(facts)}', 'prove', 'csv.validate', ${due}`)(facts)}`;
+      },
+    ],
     [
       '23505',
       (facts) => `${addJob('idempotency_key', `'prove'), ('${A(facts)}', 'prove', 'csv.validate', 'prove'`)(facts)}`,
@@ -145,7 +145,7 @@ export const knownValues: ReadonlySet<string> = new Set([...Object.keys(REFUSED)
 /** The owner is under row-level security as well, which would answer first. Taken back with everything else. */
 async function openTo({ ok }: Acting, table: string): Promise<void> {
   if (table === 'auth.signing_keys') await ok('set local role rowhouse_sealer');
-  if (!table.startsWith('app.') && table !== 'auth.idempotency_keys') return;
+  if (!/^(?:app|webhook)\./.test(table) && table !== 'auth.idempotency_keys') return;
   await ok(`set local lock_timeout = '5s'`);
   await ok(`alter table ${table} no force row level security`);
 }

@@ -4,7 +4,12 @@
 select format('%s.%I', r.name, a.attname) as element, format('%s to tenant_user', verbs.verb) as how,
   format('grant %s (%I) on %s to tenant_user', verbs.verb, a.attname, targets.names) as sql,
   format('revoke %s (%I) on %s from tenant_user', verbs.verb, a.attname, targets.names) as undo,
-  case when base.generated then 'a generated column takes no value, whoever may write it' end as reason,
+  case
+    when base.generated then 'a generated column takes no value, whoever may write it'
+    -- pg_trigger.h: 64 is INSTEAD OF.
+    when base.names is null and not pg_column_is_updatable(r.oid, a.attnum, false)
+      and not exists (select from pg_catalog.pg_trigger where tgrelid = r.oid and tgtype & 64 > 0) then 'the view makes the column itself: nothing can be written there'
+  end as reason,
   case when a.attname not in ('created_at', 'updated_at', 'created_by') then r.name end as author
 from relations r
 join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped

@@ -8,12 +8,12 @@ cross join (select * from clients union all select role, role from services) as 
 cross join (values ('usage'), ('create')) as p (privilege)
 where case when c.role is null then true else not has_schema_privilege(c.role, s.oid, p.privilege) end
 union all
-select 'sequence ' || q.oid::regclass, format('%s to %s', p.privilege, c.grantee),
-  format('grant %s on sequence %s to %s', p.privilege, q.oid::regclass, c.grantee),
-  format('revoke %s on sequence %s from %s', p.privilege, q.oid::regclass, c.grantee), null
-from pg_catalog.pg_class q join schemas s on s.oid = q.relnamespace cross join clients c
+select 'sequence ' || q.name, format('%s to %s', p.privilege, c.grantee),
+  format('grant %s on sequence %s to %s', p.privilege, q.name, c.grantee),
+  format('revoke %s on sequence %s from %s', p.privilege, q.name, c.grantee), null
+from sequences q cross join clients c
 cross join (values ('usage'), ('select'), ('update')) as p (privilege)
-where q.relkind = 'S' and not coalesce(has_sequence_privilege(c.role, q.oid, p.privilege), false)
+where not coalesce(has_sequence_privilege(c.role, q.oid, p.privilege), false)
 union all
 -- In the copy that it is applied in, whatever that is called.
 select 'database', format('%s to %s', p.privilege, c.grantee),

@@ -9,8 +9,8 @@ from (
   union all
   select 'schema', quote_ident(n.nspname) from pg_catalog.pg_namespace n join schemas s on s.oid = n.oid
   union all
-  select 'sequence', q.oid::regclass::text from pg_catalog.pg_class q join schemas s on s.oid = q.relnamespace where q.relkind = 'S'
-    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = q.oid and d.deptype = 'i')
+  select 'sequence', q.name from sequences q where not exists (
+    select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = q.oid and d.deptype = 'i')
   union all
   select 'domain', t.oid::regtype::text from pg_catalog.pg_type t join schemas s on s.oid = t.typnamespace where t.typtype = 'd'
 ) as o

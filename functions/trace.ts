@@ -17,3 +17,6 @@ export function traceparentOf(header: string | string[] | undefined): string {
 }
 
 export const traceIdOf = (traceparent: string): string => traceparent.slice(3, 35);
+
+/** Whether the trace is recorded, and what else its flags say: two hexadecimal digits. */
+export const traceFlagsOf = (traceparent: string): string => traceparent.slice(53, 55);

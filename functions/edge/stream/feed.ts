@@ -1,0 +1,208 @@
+import { RowhouseError } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import type { Follower } from '../follow/follower.ts';
+import { deliver, type Group, give, join, leave, ownBytes } from './group.ts';
+import type { Reader, Verdict } from './reader.ts';
+import type { Subscriber } from './subscriber.ts';
+import { doubt, groupOf, resumeAll, type TenantStreams } from './tenants.ts';
+
+export interface FeedParts {
+  log: Logger;
+  follower: Follower;
+  reader: Reader;
+  /** Bytes that a stream may have before it, not taken, when more come. */
+  mostUnsent: number;
+  close(tenant: TenantStreams, subscriber: Subscriber, reason: RowhouseError): void;
+}
+
+export interface Feed {
+  /** Asks the database about the streams that are doubtful, and closes those that it lets in no more. */
+  review(tenant: TenantStreams): Promise<void>;
+  /** Reads what is new for the streams of a group, and gives it to them. */
+  readGroup(tenant: TenantStreams, group: Group): Promise<void>;
+  /** Reads for one stream that is behind, until it has what its group has, or takes no more for now. */
+  catchUp(tenant: TenantStreams, subscriber: Subscriber): Promise<void>;
+}
+
+/** After an error that is nobody's in particular. */
+const RETRY_MS = 1000;
+const RANKS = ['viewer', 'member', 'admin', 'owner'];
+
+const isRefusal = (error: unknown) => error instanceof RowhouseError && error.status < 500;
+/** What a stream has had last is in the ledger no longer. */
+const isLost = (error: unknown): error is RowhouseError =>
+  error instanceof RowhouseError && error.code === 'event_unknown';
+
+export function createFeed({ log, follower, reader, mostUnsent, close }: FeedParts): Feed {
+  /** What was read may be given: nothing that was committed before it was read has changed who may see it. */
+  async function isStillLetIn(tenant: TenantStreams): Promise<boolean> {
+    await follower.sync();
+    if (tenant.doubtful) await review(tenant);
+    return !tenant.doubtful;
+  }
+
+  function judge(tenant: TenantStreams, subscriber: Subscriber, verdict: Verdict): void {
+    if ('refusal' in verdict) close(tenant, subscriber, verdict.refusal);
+    else if (RANKS.indexOf(verdict.role) < RANKS.indexOf(subscriber.role)) {
+      const detail = `The stream was opened as ${subscriber.role}; now it would be one of a ${verdict.role}.`;
+      close(tenant, subscriber, new RowhouseError('role_insufficient', { detail, hint: 'Open it again.' }));
+    } else {
+      subscriber.doubtful = false;
+      if (verdict.role === subscriber.role) return;
+      groupOf(tenant, subscriber.role).live.delete(subscriber);
+      subscriber.role = verdict.role;
+      subscriber.behind = true;
+    }
+  }
+
+  async function reviewOnce(tenant: TenantStreams): Promise<void> {
+    const { changes } = tenant;
+    const doubted = [...tenant.subscribers].filter(({ doubtful }) => doubtful);
+    const tokens = [...new Set(doubted.map(({ caller }) => caller.token))];
+    const verdicts = await reader.review(tokens);
+    // What has changed meanwhile may have changed what it said.
+    if (tenant.changes !== changes) return;
+    const byToken = new Map(tokens.map((token, nth) => [token, verdicts[nth]]));
+    for (const subscriber of doubted) {
+      const verdict = byToken.get(subscriber.caller.token);
+      if (verdict && !subscriber.closed) judge(tenant, subscriber, verdict);
+    }
+    // Others may have come meanwhile, of whom it was not asked.
+    tenant.doubtful = tenant.subscribers.values().some(({ doubtful }) => doubtful);
+    for (const subscriber of doubted) if (subscriber.behind) void catchUp(tenant, subscriber);
+  }
+
+  function review(tenant: TenantStreams): Promise<void> {
+    tenant.reviewing ??= reviewOnce(tenant).finally(() => {
+      tenant.reviewing = undefined;
+    });
+    return tenant.reviewing;
+  }
+
+  /** What a group has had last is no longer there: it ends, but for those who came to it later, having read the ledger as it is. */
+  function lose(tenant: TenantStreams, group: Group, error: RowhouseError): void {
+    for (const subscriber of group.live) {
+      if (subscriber.mark === group.seen) close(tenant, subscriber, error);
+      else leave(group, subscriber);
+    }
+  }
+
+  /** Nothing is known of the ledger any more, not even that it is the one that was read. */
+  function startAnew(tenant: TenantStreams): void {
+    resumeAll(tenant);
+    for (const subscriber of tenant.subscribers) if (subscriber.behind) void catchUp(tenant, subscriber);
+  }
+
+  async function readPage(tenant: TenantStreams, group: Group): Promise<'again' | 'later'> {
+    group.dirty = false;
+    const [asker] = group.live;
+    if (!asker) return 'later';
+    const { resets } = tenant;
+    const { position: after, seen } = group;
+    const page = await reader
+      .read({
+        tenantId: tenant.id,
+        live: true,
+        token: asker.caller.token,
+        after,
+        settled: tenant.settled,
+        seen,
+        selection: null,
+      })
+      .catch((error) => {
+        if (isLost(error) && tenant.resets === resets) lose(tenant, group, error);
+        else if (isRefusal(error)) doubt(tenant, [asker]);
+        throw error;
+      });
+    if (page.role !== group.role) doubt(tenant, [asker]);
+    const holds = await isStillLetIn(tenant);
+    // Nobody may have been left, and others come to another place.
+    if (!holds || page.role !== group.role || page.after !== group.position || tenant.resets !== resets) {
+      group.dirty = true;
+      return holds ? 'again' : 'later';
+    }
+    if (page.through < page.after) {
+      startAnew(tenant);
+      return 'later';
+    }
+    group.seen = null;
+    tenant.settled = Math.max(tenant.settled, page.through);
+    deliver(group, page, mostUnsent);
+    if (page.full) return 'again';
+    // A writer that has not ended holds it back; nobody tells when it ends.
+    if (page.more) group.dirty = true;
+    return page.more || !group.dirty ? 'later' : 'again';
+  }
+
+  async function readGroup(tenant: TenantStreams, group: Group): Promise<void> {
+    if (group.reading || performance.now() < group.retryAt) return;
+    group.reading = true;
+    try {
+      while (group.live.size > 0 && (await readPage(tenant, group)) === 'again');
+    } catch (error) {
+      group.dirty = true;
+      if (isRefusal(error)) return;
+      group.retryAt = performance.now() + RETRY_MS;
+      log.warn({ tenant_id: tenant.id, cause: (error as Error).message }, 'streams wait for the database');
+    } finally {
+      group.reading = false;
+    }
+  }
+
+  async function readBehind(tenant: TenantStreams, subscriber: Subscriber): Promise<boolean> {
+    const { caller, filter, position, role } = subscriber;
+    const { resets } = tenant;
+    const seen = subscriber.resuming ? subscriber.mark : null;
+    const page = await reader
+      .read({
+        tenantId: tenant.id,
+        live: false,
+        token: caller.token,
+        after: position,
+        settled: tenant.settled,
+        seen,
+        selection: filter.selection,
+      })
+      .catch((error) => {
+        if (isLost(error) && tenant.resets === resets) close(tenant, subscriber, error);
+        else if (isRefusal(error)) doubt(tenant, [subscriber]);
+        throw error;
+      });
+    if (page.role !== role) doubt(tenant, [subscriber]);
+    if (!(await isStillLetIn(tenant)) || page.role !== role || subscriber.closed) return false;
+    if (tenant.resets !== resets) return true;
+    if (page.through < page.after) {
+      startAnew(tenant);
+      return false;
+    }
+    subscriber.resuming = false;
+    tenant.settled = Math.max(tenant.settled, page.through);
+    give(subscriber, page, ownBytes(page, subscriber));
+    if (page.full) return true;
+    const group = groupOf(tenant, subscriber.role);
+    if (!join(group, subscriber)) return true;
+    void readGroup(tenant, group);
+    return false;
+  }
+
+  async function catchUp(tenant: TenantStreams, subscriber: Subscriber): Promise<void> {
+    if (subscriber.readingBehind) return;
+    subscriber.readingBehind = true;
+    try {
+      while (
+        !subscriber.closed &&
+        !subscriber.doubtful &&
+        subscriber.outlet.hasRoom() &&
+        (await readBehind(tenant, subscriber))
+      );
+    } catch (error) {
+      if (!isRefusal(error)) {
+        log.warn({ tenant_id: tenant.id, cause: (error as Error).message }, 'a stream waits for the database');
+      }
+    } finally {
+      subscriber.readingBehind = false;
+    }
+  }
+
+  return { review, readGroup, catchUp };
+}

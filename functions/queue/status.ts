@@ -1,0 +1,49 @@
+import type { Client } from 'pg';
+
+/** Reads pg-boss's tables, whose owner the worker's login is; functions/worker/queue.ts is what writes them. */
+
+export interface QueueStatus {
+  /** The type of job, or `storage.purge`. */
+  type: string;
+  waiting: number;
+  /** Waits for the next attempt, or for a tenant to be resumed. */
+  delayed: number;
+  active: number;
+  dead: number;
+  /** Of what waits. */
+  oldest_seconds: number | null;
+  paused_at: Date | null;
+  /** Who has the most waiting. */
+  tenants: { tenant_id: string; waiting: number }[];
+}
+
+const TENANTS = 3;
+
+const STATUS = `
+  with message as (
+    select case when name = 'job.dead' then coalesce(data ->> 'type', source_name) else regexp_replace(name, '^job\\.', '') end as type,
+      name = 'job.dead' as dead, state, start_after > now() as delayed, created_on, group_id
+    from pgboss.job
+    where (name like 'job.%' or name = 'storage.purge') and state in ('created', 'retry', 'active')
+  ), of_tenant as (
+    select type, group_id, count(*)::int as waiting, row_number() over (partition by type order by count(*) desc, group_id) as nth
+    from message where not dead and state <> 'active' and not delayed group by type, group_id
+  ), known as (
+    select type from tenancy.job_types union select type from message
+  )
+  select known.type,
+    count(*) filter (where not dead and state <> 'active' and not delayed)::int as waiting,
+    count(*) filter (where not dead and state <> 'active' and delayed)::int as delayed,
+    count(*) filter (where not dead and state = 'active')::int as active,
+    count(*) filter (where dead)::int as dead,
+    extract(epoch from now() - min(created_on) filter (where not dead and state <> 'active' and not delayed))::float8 as oldest_seconds,
+    (select paused_at from tenancy.job_types as t where t.type = known.type) as paused_at,
+    coalesce((select json_agg(json_build_object('tenant_id', group_id, 'waiting', waiting) order by nth)
+      from of_tenant where of_tenant.type = known.type and nth <= ${TENANTS}), '[]') as tenants
+  from known left join message on message.type = known.type
+  group by known.type order by known.type`;
+
+/** What waits, runs and has died, by type; every type that a worker has registered is there. */
+export async function readStatus(client: Client): Promise<QueueStatus[]> {
+  return (await client.query<QueueStatus>(STATUS)).rows;
+}

@@ -1,0 +1,40 @@
+export interface Outgoing {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+  /** For all of it, from the name's resolution to the end of the answer. */
+  timeoutMs?: number;
+}
+
+export type FailureReason =
+  | 'address_refused'
+  /** The request cannot be sent as it is: its headers. */
+  | 'request_invalid'
+  | 'dns_failed'
+  | 'connect_timeout'
+  | 'connect_failed'
+  | 'tls_failed'
+  | 'response_timeout'
+  | 'reset'
+  | 'response_invalid';
+
+export type Outcome =
+  | {
+      kind: 'response';
+      status: number;
+      retryAfterSeconds: number | null;
+      /** Its first KiB, as text that PostgreSQL takes. */
+      body: string;
+      latencyMs: number;
+    }
+  | { kind: 'failed'; reason: FailureReason; detail: string; latencyMs: number };
+
+/** Why a request got no answer; inside the sender alone, which turns it into an Outcome. */
+export class SendFailure extends Error {
+  readonly reason: FailureReason;
+
+  constructor(reason: FailureReason, detail: string, cause?: unknown) {
+    super(detail, { cause });
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,206 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from '../../database.ts';
+import type { Logger } from '../../log.ts';
+import { refusalOf, writeApart } from './divide.ts';
+import { type Endpoint, forget, stateOf } from './endpoint.ts';
+import { pause } from './intake.ts';
+import type { Pacing } from './pacing.ts';
+import { type Records, type Result, record, type StateChange } from './store.ts';
+
+/** An attempt that has ended, or a delivery that waits for another. */
+type Noted = { endpoint: Endpoint } & (
+  | { result: Result; freed?: Records['freed'][number] }
+  | { parked: Records['parked'][number] }
+);
+
+/** What is written of an endpoint: what came of a delivery, or its state. */
+interface Item {
+  endpoint: Endpoint;
+  noted?: Noted;
+  state?: StateChange;
+}
+
+const MOST = 1000;
+/** The same while the machine is shared. */
+const FEW = 100;
+const RETRY_MS = 250;
+const LOCKED_MS = 50;
+/** How often a worker that stops tries again what somebody has locked: for as long as a client's statement may take. */
+const MOST_LOCKED = 40;
+/** A watermark is worth a write once a second; a held snapshot keeps every version of the row. */
+const SAVE_MS = 1000;
+
+export type Recorder = ReturnType<typeof createRecorder>;
+
+/**
+ * Writes down what came of attempts: all that ended while the last statement ran, in the next one.
+ * @param onRecorded is called for each that is written, before the next statement
+ */
+export function createRecorder(options: {
+  pool: Pool;
+  pacing: Pick<Pacing, 'isShared' | 'turn'>;
+  log: Logger;
+  onRecorded: (endpoint: Endpoint, position: number) => void;
+}) {
+  const { pool, pacing, log, onRecorded } = options;
+  let noted: Noted[] = [];
+  const changed = new Set<Endpoint>();
+  /** Tenants somebody has locked deliveries or states of: the others go on. */
+  const lockedUntil = new Map<string, number>();
+  let running: Promise<void> | undefined;
+
+  function takeStates(now: number, all: boolean): Endpoint[] {
+    const due = [...changed].filter(
+      (endpoint) => !lockedUntil.has(endpoint.tenant) && (all || endpoint.dirty || now - endpoint.savedAt >= SAVE_MS),
+    );
+    for (const endpoint of due) {
+      changed.delete(endpoint);
+      endpoint.savedAt = now;
+      endpoint.dirty = false;
+    }
+    // Not described, but leased: it was paused, which its tenant reads; without a generation, no watermark is saved.
+    return due.filter(({ described, leased }) => described !== null || leased);
+  }
+
+  async function flush(items: Item[]): Promise<void> {
+    const records: Records = { results: [], parked: [], freed: [], states: [] };
+    const freed = new Map<string, Records['freed'][number]>();
+    for (const { noted: entry, state } of items) {
+      if (state) records.states.push(state);
+      else if (entry && 'parked' in entry) records.parked.push(entry.parked);
+      else if (entry) {
+        records.results.push(entry.result);
+        if (entry.freed) freed.set(`${entry.freed.e} ${entry.freed.k}`, entry.freed);
+      }
+    }
+    records.freed = [...freed.values()];
+    const recorded = await record(pool, records);
+    // Deleted, or replayed in the same moment.
+    if (recorded < records.results.length)
+      log.debug({ missing: records.results.length - recorded }, 'attempts not recorded');
+  }
+
+  /** Without the words of the receiver, which are all that can be wrong with it; or else not at all, and it is done again. */
+  async function refused(item: Item, error: Error): Promise<void> {
+    const about = { tenant_id: item.endpoint.tenant, endpoint_id: item.endpoint.id, error: error.message };
+    const { noted: entry, state } = item;
+    try {
+      if (state) await flush([{ ...item, state: { ...state, error: null } }]);
+      else if (entry && 'result' in entry) {
+        const result = { ...entry.result, error: entry.result.error && 'not_recorded', response: null };
+        await flush([{ ...item, noted: { ...entry, result } }]);
+      } else throw error;
+      log.warn(about, 'an attempt is recorded without what was answered');
+    } catch (again) {
+      if (refusalOf(again) !== 'content') throw again;
+      log.error(about, 'an attempt cannot be recorded: its endpoint pauses, and it is made again');
+      if (!state) pause(item.endpoint, 'an attempt could not be recorded');
+    }
+  }
+
+  /** @returns whether somebody has locked any of it */
+  async function write(batch: Noted[], states: Endpoint[]): Promise<boolean> {
+    const items: Item[] = [
+      ...batch.map((entry) => ({ endpoint: entry.endpoint, noted: entry })),
+      ...states.map((endpoint) => ({ endpoint, state: stateOf(endpoint) })),
+    ];
+    const done = new Set<Item>();
+    try {
+      const locked = await writeApart(items, ({ endpoint }) => endpoint.tenant, flush, {
+        written: (some) => {
+          for (const item of some) done.add(item);
+        },
+        refused,
+      });
+      for (const tenant of locked) lockedUntil.set(tenant, Date.now() + RETRY_MS);
+      return locked.size > 0;
+    } finally {
+      const written = new Set<Noted>();
+      for (const item of items) {
+        if (item.noted && done.has(item)) written.add(item.noted);
+        else if (item.state && !done.has(item)) {
+          changed.add(item.endpoint);
+          item.endpoint.dirty = true;
+        }
+      }
+      // What was unparked meanwhile is no longer there.
+      const recorded = noted.filter((entry) => written.has(entry));
+      noted = noted.filter((entry) => !written.has(entry));
+      for (const entry of recorded) onRecorded(entry.endpoint, 'parked' in entry ? entry.parked.p : entry.result.p);
+    }
+  }
+
+  async function run(all: boolean): Promise<void> {
+    let failed = false;
+    let locked = 0;
+    while (noted.length > 0 || changed.size > 0) {
+      const endTurn = await pacing.turn();
+      const now = Date.now();
+      for (const [tenant, until] of lockedUntil) if (until <= now) lockedUntil.delete(tenant);
+      const states = takeStates(now, all);
+      const free = lockedUntil.size > 0 ? noted.filter(({ endpoint }) => !lockedUntil.has(endpoint.tenant)) : noted;
+      const batch = free.slice(0, pacing.isShared() && !all ? FEW : MOST);
+      if (batch.length === 0 && states.length === 0) {
+        endTurn();
+        if (noted.length === 0 && lockedUntil.size === 0) return;
+        await delay(LOCKED_MS);
+        continue;
+      }
+      try {
+        locked = (await write(batch, states)) ? locked + 1 : 0;
+        failed = false;
+        if (all && locked > MOST_LOCKED) return;
+      } catch (error) {
+        if (!failed) log.warn({ error: (error as Error).message }, 'attempts are kept until the database answers');
+        if (failed && all) throw error;
+        failed = true;
+        await delay(RETRY_MS);
+      } finally {
+        endTurn();
+      }
+    }
+  }
+
+  function start(all = false): Promise<void> {
+    running ??= run(all).finally(() => {
+      running = undefined;
+    });
+    return running;
+  }
+
+  return {
+    note(entry: Noted): void {
+      noted.push(entry);
+      changed.add(entry.endpoint);
+      if (!running) void start().catch(() => {});
+    },
+
+    /** The state of the endpoint has changed; `soon`: others have to know it now. */
+    touch(endpoint: Endpoint, soon: boolean): void {
+      changed.add(endpoint);
+      endpoint.dirty ||= soon;
+      if (soon && !running) void start().catch(() => {});
+    },
+
+    /** What was set aside and is not recorded yet is read again: what it would wait behind may not be there any more. */
+    unpark(): void {
+      for (const entry of noted) {
+        if (!('parked' in entry)) continue;
+        entry.endpoint.unrecorded -= 1;
+        forget(entry.endpoint, entry.parked.p);
+      }
+      noted = noted.filter((entry) => !('parked' in entry));
+    },
+
+    /** Called now and then: saves what has waited long enough. */
+    tick(): void {
+      if (!running && changed.size > 0) void start().catch(() => {});
+    },
+
+    /** Writes everything. @throws what the database throws, when it does so twice */
+    async finish(): Promise<void> {
+      await running?.catch(() => {});
+      await start(true);
+    },
+  };
+}
