@@ -46,16 +46,25 @@ async function busyFor(milliseconds: number): Promise<number> {
 /** Of everything that takes part, by name. */
 export function versions(): Record<string, string> {
   const said = (program: string) => /\d+(\.\d+)+/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0];
+  const { version = '?', dependencies, devDependencies } = manifest('../package.json');
   return {
-    Rowhouse: manifest('../package.json').version ?? '?',
+    Rowhouse: version,
     PostgreSQL: said(findPostgres().postgres) ?? '?',
     PostgREST: said(findPostgrest(readConfig(stackSchema).POSTGREST_BIN)) ?? '?',
     'Node.js': process.versions.node,
+    'pg-boss': dependencies?.['pg-boss'] ?? '?',
+    'graphile-worker': devDependencies?.['graphile-worker'] ?? '?',
     ...manifest('peers/package.json').dependencies,
   };
 }
 
-function manifest(path: string): { version?: string; dependencies?: Record<string, string> } {
+interface Manifest {
+  version?: string;
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+}
+
+function manifest(path: string): Manifest {
   const file = fileURLToPath(new URL(path, import.meta.url));
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 }

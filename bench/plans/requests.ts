@@ -95,9 +95,27 @@ export function requestsOf({ fileId, jobId, createdAt, userId, apiKeyId }: Sampl
     { name: 'api_keys: by key', path: `/api_keys?id=eq.${apiKeyId}` },
     { name: 'api_keys: filter', path: '/api_keys?revoked_at=is.null&order=id&limit=20' },
     { name: 'api_keys: count', path: '/api_keys?limit=1', headers: COUNT },
+    { name: 'events: newest', path: '/events?order=position.desc&limit=50' },
+    { name: 'events: next page', path: '/events?position=lt.1000000&order=position.desc&limit=50' },
+    { name: 'events: those that follow', path: '/events?position=gt.1&order=position&limit=50' },
+    { name: 'event_types: list', path: '/event_types' },
+    { name: 'job_schedules: list', path: '/job_schedules?order=name&limit=20' },
+    { name: 'job_schedules: by key', path: `/job_schedules?id=eq.${NOBODY}` },
+    { name: 'webhook_endpoints: list', path: '/webhook_endpoints?order=id&limit=20' },
+    { name: 'webhook_endpoints: by key', path: `/webhook_endpoints?id=eq.${NOBODY}` },
+    {
+      name: 'webhook_deliveries: of an endpoint, newest',
+      path: `/webhook_deliveries?endpoint_id=eq.${NOBODY}&order=position.desc&limit=20`,
+    },
+    {
+      name: 'webhook_attempts: of a delivery',
+      path: `/webhook_attempts?endpoint_id=eq.${NOBODY}&position=eq.1&order=attempt`,
+    },
+    { name: 'webhook_blocked_keys: of an endpoint', path: `/webhook_blocked_keys?endpoint_id=eq.${NOBODY}` },
     { name: 'tenant: own', path: '/tenant' },
     { name: 'tenant: change', method: 'PATCH', path: '/tenant?id=eq.nobody', ...json({ name: 'Renamed' }) },
     { name: 'rpc/whoami', path: '/rpc/whoami' },
+    { name: 'rpc/event_position', path: `/rpc/event_position?at=${at}` },
     { name: 'rpc/explain_access', path: `/rpc/explain_access?method=GET&relation=files&row_key={"id":"${fileId}"}` },
   ];
 }
