@@ -17,7 +17,7 @@ const bench: Bench = ({ quick, progress }) =>
     const delivery = await measureDelivery(world, { count: quick ? 2000 : 10_000, rounds: quick ? 2 : 5, progress });
     const receipt = await measureReceipt(world, { seconds: quick ? 6 : 60, progress });
     const queued = quick ? 20_000 : 50_000;
-    const pace = quick ? { perSecond: 5, samples: 50 } : { perSecond: 1, samples: 60 };
+    const pace = quick ? { perSecond: 5, samples: 40 } : { perSecond: 1, samples: 60 };
     const fairness = await measureFairness(world, { queued, ...pace, progress });
     await isQuiet(world.admin);
     await world.worker.stop();

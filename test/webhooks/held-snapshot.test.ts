@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { generateKeyPair } from '../../functions/worker/webhooks/outgoing/secrets.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
 import { WORKER_ENV, webhooks } from './api.ts';
@@ -40,9 +40,11 @@ async function remains() {
        (select coalesce(sum(n_tup_upd - n_tup_hot_upd), 0)::int from pg_stat_all_tables where schemaname = 'webhook' and relname ~ '^deliveries_p') as updated`,
   );
   const dead = Object.fromEntries(rows.map((row) => [row.name, row.dead]));
-  const ofLedger = Object.entries(dead).filter(([name]) => name.startsWith('ledger.'));
+  const { 'ledger.consumers': marks = 0, ...others } = dead;
+  const ofLedger = Object.entries(others).filter(([name]) => name.startsWith('ledger.'));
   return {
     ledger: Object.fromEntries(ofLedger),
+    marks,
     deliveries: dead['webhook.deliveries'] as number,
     states: dead['webhook.endpoint_states'] as number,
     cursors: sizes[0]?.cursors,
@@ -59,6 +61,10 @@ test('a transaction that stays open holds its own slot back, and leaves one old 
   const before = await remains();
 
   const open = await stack.admin.connect();
+  let isOpen = true;
+  onTestFinished(() => {
+    if (isOpen) open.release(true);
+  });
   await open.query('begin isolation level repeatable read');
   await open.query(
     `insert into app.files (tenant_id, name, content_type, size, created_by) values ('t_acme', 'open', 'text/csv', 1, 'test')`,
@@ -86,12 +92,15 @@ test('a transaction that stays open holds its own slot back, and leaves one old 
     .toBeGreaterThan(before.deliveries + rounds);
   const after = await remains();
   expect(after).toMatchObject({ ledger: before.ledger, cursors: before.cursors, indexed: before.indexed });
+  // Of each of the two consumers, a row a minute at the most.
+  expect(after.marks - before.marks).toBeLessThanOrEqual(2 * (2 + (Date.now() - began) / 60_000));
   // A delivery is inserted, and updated once, without a new index entry. An endpoint's state is saved once a second.
   expect(after.deliveries - before.deliveries).toBeLessThanOrEqual(rounds * each + 1);
   expect(after.states - before.states).toBeLessThanOrEqual(2 * (2 + (Date.now() - began) / 1000));
 
   await open.query('commit');
   open.release();
+  isOpen = false;
   await receiver.got('held', 1 + rounds);
   await acme.settled(held.id, (all) => all.every(({ status }) => status === 'succeeded'));
   const of = (path: string) => new Set(receiver.at(path).map(({ event }) => event.id)).size;
