@@ -922,20 +922,6 @@ comment on view ledger.events is
   'ledger.event_sources, and what was emitted. event costs nothing where it is not selected.';
 grant select on ledger.events to rowhouse_dispatcher;
 
---@ function ledger.event_of(text, bigint)
-create function ledger.event_of(of_tenant text, of_position bigint)
-returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
-parallel safe
-begin atomic
-  select event from ledger.events where tenant_id = of_tenant and "position" = of_position;
-end;
-comment on function ledger.event_of(text, bigint) is 'The event of an entry; null where it makes none, or is not there.';
-grant execute on function ledger.event_of(text, bigint) to rowhouse_dispatcher;
-
 --@ function ledger.readable_sources()
 create function ledger.readable_sources()
 returns text[]
@@ -5194,9 +5180,6 @@ drop function ledger.declared_sources();
 
 --@ drop function ledger.readable_sources()
 drop function ledger.readable_sources();
-
---@ drop function ledger.event_of(text, bigint)
-drop function ledger.event_of(text, bigint);
 
 --@ drop view ledger.events
 drop view ledger.events;
