@@ -21,6 +21,7 @@
 \ir ledger/row_schemas.sql
 \ir ledger/event_sources.sql
 \ir ledger/events.sql
+\ir ledger/emit.sql
 \ir tenancy/members.sql
 \ir auth/gate.sql
 \ir auth/idempotency.sql
@@ -42,6 +43,7 @@
 \ir ledger/marks.sql
 \ir ledger/dispatch.sql
 \ir ledger/lag.sql
+\ir ledger/positions.sql
 \ir ledger/stream.sql
 \ir app/cron.sql
 \ir app/job_schedules.sql

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createPool, type Pool } from '../../functions/database.ts';
-import { record } from '../../functions/worker/webhooks/store.ts';
+import { record } from '../../functions/worker/webhooks/records.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
 
 /** What a tenant can have the others wait for, and what is left of what it deletes. No worker: each step is the test's. */

@@ -1,9 +1,10 @@
 import pino from 'pino';
 import { expect, test } from 'vitest';
-import { askOf, dropBuffer, type Endpoint, newEndpoint } from '../../functions/worker/webhooks/endpoint.ts';
+import { dropBuffer, type Endpoint, newEndpoint } from '../../functions/worker/webhooks/endpoint.ts';
 import { createShares } from '../../functions/worker/webhooks/fairness.ts';
 import { createIntake } from '../../functions/worker/webhooks/intake.ts';
 import type { SecretOpener } from '../../functions/worker/webhooks/outgoing/secrets.ts';
+import { askOf } from '../../functions/worker/webhooks/read-ahead.ts';
 import type { Recorder } from '../../functions/worker/webhooks/recorder.ts';
 import type { Claimed, Described } from '../../functions/worker/webhooks/store.ts';
 

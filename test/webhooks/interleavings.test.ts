@@ -4,7 +4,8 @@ import type { Pool } from '../../functions/database.ts';
 import { createEngine } from '../../functions/worker/webhooks/engine.ts';
 import type { Outcome, Outgoing } from '../../functions/worker/webhooks/outgoing/outcome.ts';
 import type { SecretOpener } from '../../functions/worker/webhooks/outgoing/secrets.ts';
-import type { Ask, Claimed, Delivery, Described, Records } from '../../functions/worker/webhooks/store.ts';
+import type { Records } from '../../functions/worker/webhooks/records.ts';
+import type { Ask, Claimed, Delivery, Described } from '../../functions/worker/webhooks/store.ts';
 
 /** What the database, the receiver and the clock do, one step at a time: moments that a real stack meets by chance. */
 

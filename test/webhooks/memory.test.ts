@@ -1,14 +1,8 @@
 import { expect, test } from 'vitest';
-import {
-  askOf,
-  type Endpoint,
-  newEndpoint,
-  putInBuffer,
-  roomOf,
-  takeNext,
-  takeOrder,
-} from '../../functions/worker/webhooks/endpoint.ts';
+import { type Endpoint, newEndpoint, putInBuffer, takeOrder } from '../../functions/worker/webhooks/endpoint.ts';
+import { askOf, roomOf } from '../../functions/worker/webhooks/read-ahead.ts';
 import type { Delivery, Described } from '../../functions/worker/webhooks/store.ts';
+import { takeNext } from '../../functions/worker/webhooks/take-next.ts';
 
 // How much a worker reads ahead: by bytes, or one tenant's large events would end it for all.
 

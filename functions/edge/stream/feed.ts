@@ -2,7 +2,8 @@ import { RowhouseError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import type { Follower } from '../follow/follower.ts';
 import { deliver, type Group, give, join, leave, ownBytes } from './group.ts';
-import type { Reader, Verdict } from './reader.ts';
+import type { Reader } from './reader.ts';
+import { createReview } from './review.ts';
 import type { Subscriber } from './subscriber.ts';
 import { doubt, groupOf, resumeAll, type TenantStreams } from './tenants.ts';
 
@@ -26,7 +27,6 @@ export interface Feed {
 
 /** After an error that is nobody's in particular. */
 const RETRY_MS = 1000;
-const RANKS = ['viewer', 'member', 'admin', 'owner'];
 
 const isRefusal = (error: unknown) => error instanceof RowhouseError && error.status < 500;
 /** What a stream has had last is in the ledger no longer. */
@@ -34,49 +34,13 @@ const isLost = (error: unknown): error is RowhouseError =>
   error instanceof RowhouseError && error.code === 'event_unknown';
 
 export function createFeed({ log, follower, reader, mostUnsent, close }: FeedParts): Feed {
+  const review = createReview({ reader, close, onBehind: (tenant, subscriber) => void catchUp(tenant, subscriber) });
+
   /** What was read may be given: nothing that was committed before it was read has changed who may see it. */
   async function isStillLetIn(tenant: TenantStreams): Promise<boolean> {
     await follower.sync();
     if (tenant.doubtful) await review(tenant);
     return !tenant.doubtful;
-  }
-
-  function judge(tenant: TenantStreams, subscriber: Subscriber, verdict: Verdict): void {
-    if ('refusal' in verdict) close(tenant, subscriber, verdict.refusal);
-    else if (RANKS.indexOf(verdict.role) < RANKS.indexOf(subscriber.role)) {
-      const detail = `The stream was opened as ${subscriber.role}; now it would be one of a ${verdict.role}.`;
-      close(tenant, subscriber, new RowhouseError('role_insufficient', { detail, hint: 'Open it again.' }));
-    } else {
-      subscriber.doubtful = false;
-      if (verdict.role === subscriber.role) return;
-      groupOf(tenant, subscriber.role).live.delete(subscriber);
-      subscriber.role = verdict.role;
-      subscriber.behind = true;
-    }
-  }
-
-  async function reviewOnce(tenant: TenantStreams): Promise<void> {
-    const { changes } = tenant;
-    const doubted = [...tenant.subscribers].filter(({ doubtful }) => doubtful);
-    const tokens = [...new Set(doubted.map(({ caller }) => caller.token))];
-    const verdicts = await reader.review(tokens);
-    // What has changed meanwhile may have changed what it said.
-    if (tenant.changes !== changes) return;
-    const byToken = new Map(tokens.map((token, nth) => [token, verdicts[nth]]));
-    for (const subscriber of doubted) {
-      const verdict = byToken.get(subscriber.caller.token);
-      if (verdict && !subscriber.closed) judge(tenant, subscriber, verdict);
-    }
-    // Others may have come meanwhile, of whom it was not asked.
-    tenant.doubtful = tenant.subscribers.values().some(({ doubtful }) => doubtful);
-    for (const subscriber of doubted) if (subscriber.behind) void catchUp(tenant, subscriber);
-  }
-
-  function review(tenant: TenantStreams): Promise<void> {
-    tenant.reviewing ??= reviewOnce(tenant).finally(() => {
-      tenant.reviewing = undefined;
-    });
-    return tenant.reviewing;
   }
 
   /** What a group has had last is no longer there: it ends, but for those who came to it later, having read the ledger as it is. */

@@ -1,8 +1,10 @@
-import { askOf, type Endpoint, hasNothing, isIdle, nextSendAt, roomOf } from './endpoint.ts';
+import { type Endpoint, hasNothing, isIdle } from './endpoint.ts';
 import type { Shares } from './fairness.ts';
 import type { Asked } from './intake.ts';
 import type { Pacing } from './pacing.ts';
+import { askOf, roomOf } from './read-ahead.ts';
 import type { Ask } from './store.ts';
+import { nextSendAt } from './take-next.ts';
 
 /** What to read next, and for whom. */
 

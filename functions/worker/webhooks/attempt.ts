@@ -4,7 +4,8 @@ import { liveSecrets } from './material.ts';
 import type { Outcome, Outgoing } from './outgoing/outcome.ts';
 import { isSuccess, nextAttempt } from './outgoing/retry.ts';
 import { sign } from './outgoing/signature.ts';
-import type { Delivery, Result } from './store.ts';
+import type { Result } from './records.ts';
+import type { Delivery } from './store.ts';
 
 /** One attempt at a delivery: the request, and what becomes of the delivery after it. */
 

@@ -1,5 +1,6 @@
-import { type Endpoint, takeNext } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { Delivery } from './store.ts';
+import { takeNext } from './take-next.ts';
 
 /** Whose delivery goes next: the tenant that has the least under way for its weight. */
 

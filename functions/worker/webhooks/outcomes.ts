@@ -6,7 +6,8 @@ import { type HealthLimits, isHopeless, observe } from './health.ts';
 import { park, pause } from './intake.ts';
 import type { Outcome } from './outgoing/outcome.ts';
 import type { Recorder } from './recorder.ts';
-import { type Delivery, disable, type Result } from './store.ts';
+import type { Result } from './records.ts';
+import { type Delivery, disable } from './store.ts';
 
 /** For less than this, it is not worth giving a lease back. */
 const REST_MS = 1000;

@@ -1,24 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from '../../database.ts';
 import type { Logger } from '../../log.ts';
-import { refusalOf, writeApart } from './divide.ts';
-import { type Endpoint, forget, stateOf } from './endpoint.ts';
-import { pause } from './intake.ts';
+import { createBatches, type Item, type Noted } from './batch.ts';
+import { type Endpoint, forget } from './endpoint.ts';
 import type { Pacing } from './pacing.ts';
-import { type Records, type Result, record, type StateChange } from './store.ts';
-
-/** An attempt that has ended, or a delivery that waits for another. */
-type Noted = { endpoint: Endpoint } & (
-  | { result: Result; freed?: Records['freed'][number] }
-  | { parked: Records['parked'][number] }
-);
-
-/** What is written of an endpoint: what came of a delivery, or its state. */
-interface Item {
-  endpoint: Endpoint;
-  noted?: Noted;
-  state?: StateChange;
-}
+import { stateOf } from './records.ts';
 
 const MOST = 1000;
 /** The same while the machine is shared. */
@@ -43,6 +29,7 @@ export function createRecorder(options: {
   onRecorded: (endpoint: Endpoint, position: number) => void;
 }) {
   const { pool, pacing, log, onRecorded } = options;
+  const writeBatch = createBatches({ pool, log });
   let noted: Noted[] = [];
   const changed = new Set<Endpoint>();
   /** Tenants somebody has locked deliveries or states of: the others go on. */
@@ -62,42 +49,6 @@ export function createRecorder(options: {
     return due.filter(({ described, leased }) => described !== null || leased);
   }
 
-  async function flush(items: Item[]): Promise<void> {
-    const records: Records = { results: [], parked: [], freed: [], states: [] };
-    const freed = new Map<string, Records['freed'][number]>();
-    for (const { noted: entry, state } of items) {
-      if (state) records.states.push(state);
-      else if (entry && 'parked' in entry) records.parked.push(entry.parked);
-      else if (entry) {
-        records.results.push(entry.result);
-        if (entry.freed) freed.set(`${entry.freed.e} ${entry.freed.k}`, entry.freed);
-      }
-    }
-    records.freed = [...freed.values()];
-    const recorded = await record(pool, records);
-    // Deleted, or replayed in the same moment.
-    if (recorded < records.results.length)
-      log.debug({ missing: records.results.length - recorded }, 'attempts not recorded');
-  }
-
-  /** Without the words of the receiver, which are all that can be wrong with it; or else not at all, and it is done again. */
-  async function refused(item: Item, error: Error): Promise<void> {
-    const about = { tenant_id: item.endpoint.tenant, endpoint_id: item.endpoint.id, error: error.message };
-    const { noted: entry, state } = item;
-    try {
-      if (state) await flush([{ ...item, state: { ...state, error: null } }]);
-      else if (entry && 'result' in entry) {
-        const result = { ...entry.result, error: entry.result.error && 'not_recorded', response: null };
-        await flush([{ ...item, noted: { ...entry, result } }]);
-      } else throw error;
-      log.warn(about, 'an attempt is recorded without what was answered');
-    } catch (again) {
-      if (refusalOf(again) !== 'content') throw again;
-      log.error(about, 'an attempt cannot be recorded: its endpoint pauses, and it is made again');
-      if (!state) pause(item.endpoint, 'an attempt could not be recorded');
-    }
-  }
-
   /** @returns whether somebody has locked any of it */
   async function write(batch: Noted[], states: Endpoint[]): Promise<boolean> {
     const items: Item[] = [
@@ -106,11 +57,8 @@ export function createRecorder(options: {
     ];
     const done = new Set<Item>();
     try {
-      const locked = await writeApart(items, ({ endpoint }) => endpoint.tenant, flush, {
-        written: (some) => {
-          for (const item of some) done.add(item);
-        },
-        refused,
+      const locked = await writeBatch(items, (some) => {
+        for (const item of some) done.add(item);
       });
       for (const tenant of locked) lockedUntil.set(tenant, Date.now() + RETRY_MS);
       return locked.size > 0;

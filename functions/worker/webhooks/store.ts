@@ -71,41 +71,6 @@ export type Claimed =
     }
   | { kind: 'delivery'; endpoint: string; delivery: Delivery };
 
-/** As webhook.record() takes it. */
-export interface Result {
-  t: string;
-  e: string;
-  p: number;
-  attempt: number;
-  status: 'succeeded' | 'dead' | 'pending';
-  code: number | null;
-  error: string | null;
-  latency: number;
-  response: string | null;
-  at: number;
-  next_at: number | null;
-}
-
-export interface StateChange {
-  t: string;
-  e: string;
-  generation: number;
-  watermark: number;
-  circuit: string;
-  opened: number;
-  paused: number | null;
-  failing: number | null;
-  failures: number;
-  error: string | null;
-}
-
-export interface Records {
-  results: Result[];
-  parked: { t: string; e: string; p: number }[];
-  freed: { t: string; e: string; k: string }[];
-  states: StateChange[];
-}
-
 interface Row {
   endpoint_id: string;
   kind: Claimed['kind'];
@@ -161,20 +126,6 @@ export async function claim(session: pg.Client, releases: string[], asks: Ask[])
     values: [releases, JSON.stringify(asks)],
   });
   return rows.map(read);
-}
-
-/** Receivers answer anything: a jsonb string has neither NUL nor half a surrogate pair, which cutting it can leave. */
-const storable = (_key: string, value: unknown): unknown =>
-  typeof value === 'string' ? value.toWellFormed().replaceAll('\0', '\ufffd') : value;
-
-/** @returns how many attempts were recorded */
-export async function record(pool: Pool, { results, parked, freed, states }: Records): Promise<number> {
-  const { rows } = await pool.query<{ recorded: number }>({
-    name: 'record',
-    text: 'select webhook.record($1, $2, $3, $4) as recorded',
-    values: [results, parked, freed, states].map((part) => JSON.stringify(part, storable)),
-  });
-  return rows[0]?.recorded ?? 0;
 }
 
 export async function disable(
