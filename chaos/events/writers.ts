@@ -48,8 +48,8 @@ export function startWriters({ edge, postgrest, pool, tenants, target }: Writers
       const answer = await fetch(`${api}${path}`, body ? { ...init, body: JSON.stringify(body) } : init);
       const text = await answer.text();
       if (answer.ok) return true;
-      // PostgREST answers 4xx with an empty code when its connection breaks; with any other, the run would be one of refusals.
-      if (answer.status < 500 && !text.includes('"code":""'))
+      // PostgREST itself answers 4xx with an empty code when its connection breaks, the edge 503; with any other, the run would be one of refusals.
+      if (answer.status < 500 && !(api === postgrest && text.includes('"code":""')))
         refused = `${method} ${path} was answered ${answer.status}: ${text}`;
     } catch {
       // No answer.

@@ -10,8 +10,12 @@ export type Rows = Map<string, Row[]>;
 const LOCK_TRIES = 20;
 const NOT_NOW = new Set(['55P03', '40P01']);
 
+interface Queryable {
+  query(sql: string): Promise<unknown>;
+}
+
 /** Locks all of the tables or, while others are in the way, none. */
-async function lockTables(client: Client, names: readonly string[]): Promise<void> {
+async function lockTables(client: Queryable, names: readonly string[]): Promise<void> {
   if (names.length === 0) return;
   await client.query(`set local lock_timeout = '250ms'`);
   for (let tries = 1; ; tries++) {
@@ -28,7 +32,7 @@ async function lockTables(client: Client, names: readonly string[]): Promise<voi
 
 /** Lets the owner past forced row-level security for this transaction, which is all that it is without being a superuser. */
 export async function unforced<T>(
-  client: Client,
+  client: Queryable,
   tables: readonly Pick<Table, 'name' | 'forced'>[],
   work: () => Promise<T>,
 ): Promise<T> {

@@ -48,7 +48,7 @@ const keyOf = ({ lint, object }: { lint: string; object: string }) => `${lint} $
 
 /**
  * Makes a copy ready: its doctor's findings and its rules as they are now are what mutants are held against.
- * @throws RowhouseError internal where a rule does not hold in the copy as it is
+ * @throws RowhouseError internal where a rule does not hold in the copy as it is, or is about what it does not have
  */
 export async function openWorker(
   urls: DatabaseUrls,
@@ -56,8 +56,13 @@ export async function openWorker(
 ): Promise<MutantWorker> {
   const pool = createPool(urls.migrator, 'rowhouse-mutate', 2);
   const facts = await factsOf(pool, seed);
-  const rules = (await rulesHere(pool)).filter(({ title, commits }) => !commits && !withoutRules.has(title));
+  const { here, absent } = await rulesHere(pool);
+  const rules = here.filter(({ title, commits }) => !commits && !withoutRules.has(title));
   await pool.end();
+  if (absent.length > 0) {
+    const detail = `The copy has nothing that is called ${absent.join(' or ')}, which rules are about.`;
+    throw new RowhouseError('internal', { detail, hint: 'Run: rowhouse prove' });
+  }
   const client = new pg.Client({ connectionString: urls.admin, application_name: 'rowhouse-mutate' });
   client.on('error', () => {});
   await client.connect();

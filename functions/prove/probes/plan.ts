@@ -88,8 +88,10 @@ export async function planProbes(lab: Lab, matrix: Matrix, means: Means): Promis
   );
   plan.sweeps = inSweepOrder(lab, plan.sweeps);
   await planCalls(lab, matrix, means.forgeries, plan, wanted);
-  plan.rules = await ruleProbes(lab, means.sessions, wanted);
-  for (const probe of plan.rules) matrix.expect(probe);
+  const ruled = await ruleProbes(lab, means.sessions, wanted);
+  for (const probe of ruled.probes) matrix.expect(probe);
+  plan.rules = ruled.probes;
+  plan.findings.push(...ruled.findings);
   return plan;
 }
 

@@ -19,7 +19,7 @@ export function blindSpots(lab: Lab): Finding[] {
     }));
 }
 
-/** What a run comes to. `all`: it was not stopped, so that a cell without a probe counts. */
+/** What a run comes to. `isWhole`: it was not stopped, so that a cell without a probe counts. */
 export function reportOf(
   lab: Lab,
   matrix: Matrix,
@@ -27,15 +27,16 @@ export function reportOf(
   findings: Finding[],
   counts: { probes: number; requests: number },
   started: number,
-  all: boolean,
+  isWhole: boolean,
 ): ProveReport {
-  const empty = all ? matrix.empty() : [];
+  const empty = isWhole ? matrix.empty() : [];
   const uncovered: Finding[] = empty.map(({ relation, verb, role, family, probes }) => ({
     kind: 'uncovered',
     at: `${relation} · ${verb} · ${role} · ${family}`,
     relation,
     detail: probes === 0 ? 'no probe' : 'no probe could be proved',
   }));
+  const all = [...findings, ...uncovered];
   const digest = createHash('sha256');
   for (const probe of allProbes(plan)) {
     digest.update(`${probeName(probe)}\n${lab.client.curl(probe.attack)}\n`);
@@ -45,8 +46,8 @@ export function reportOf(
     seed: lab.world.seed,
     ...counts,
     leaks: findings.filter(({ kind }) => kind === 'leak').length,
-    uncovered: uncovered.length + findings.filter(({ kind }) => kind === 'unfillable').length,
-    findings: [...findings, ...uncovered],
+    uncovered: all.filter(({ kind }) => kind === 'uncovered' || kind === 'unfillable').length,
+    findings: all,
     cells: matrix.cells(),
     relations: lab.relations.map(nameOf),
     functions: lab.catalogue.functions.map((one) => `${nameOf(one)}()`),

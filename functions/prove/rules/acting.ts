@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ClientBase } from 'pg';
+import { unforced } from '../fill/fill.ts';
 import type { Verdict } from '../types.ts';
 import type { Acting, Rule, RuleFacts } from './types.ts';
 
@@ -57,6 +58,7 @@ function actingIn(client: ClientBase, facts: RuleFacts, road: string[]): Acting 
     async serve() {
       await acting.ok(`select auth.enter(auth.issue_service_token($1, 'prove'))`, [facts.world.tenants.A]);
     },
+    unforced: (table, work) => unforced({ query }, [{ name: table, forced: true }], work),
     async aside(work) {
       const savepoint = `aside_${++nth}`;
       await client.query(`savepoint ${savepoint}`);

@@ -114,7 +114,8 @@ export const knownRelations: ReadonlySet<string> = new Set(Object.keys(BY_MEMBER
 const THE_RELATION = `(select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname || '.' || c.relname = $1)`;
 /** Its schema may be closed, so that nothing can be asked of the relation itself. */
-const READABLE = `select has_any_column_privilege(${THE_RELATION}, 'select') as select`;
+const HELD = `select has_any_column_privilege(t, 'select') as select, has_any_column_privilege(t, 'insert') as insert,
+  has_any_column_privilege(t, 'update') as update, has_table_privilege(t, 'delete') as delete from ${THE_RELATION} as r (t)`;
 const COLUMNS = `select attname as name, quote_ident(attname) as quoted from pg_catalog.pg_attribute
   where attrelid = ${THE_RELATION} and attnum > 0 and not attisdropped and attgenerated = '' order by attnum`;
 
@@ -138,8 +139,11 @@ async function writesOnly(acting: Acting, relation: string, writable: Writable):
         statement(verb, quoted),
         writable.computed?.includes(name),
       );
-  if (writable.select !== undefined)
-    acting.same(await ok(READABLE, [relation]), [{ select: writable.select }], 'whether it may read');
+  if (writable.select !== undefined) {
+    const { select, insert = [], update = [], delete: deletes = false } = writable;
+    const held = { select, insert: insert.length > 0, update: update.length > 0, delete: deletes };
+    acting.same(await ok(HELD, [relation]), [held], 'what it may do at all');
+  }
   await judge(writable.delete ?? false, 'delete', `delete from ${relation} where false`);
 }
 

@@ -30,7 +30,7 @@ import { webhookSecretRules } from './webhook-secrets.ts';
 import { webhookWorkRules } from './webhook-work.ts';
 import { webhookRules } from './webhooks.ts';
 
-/** Every rule of the reference schema. One about what a schema does not have is not tried there. */
+/** Every rule of the reference schema. */
 export const rules: readonly Rule[] = [
   ...tokenRules,
   ...gateRules,

@@ -1,7 +1,7 @@
 import { EDGE_VALUES } from './edge-values.ts';
 import { SCHEDULE_VALUES } from './job-schedules.ts';
 import { LEDGER_VALUES } from './ledger-values.ts';
-import type { Acting, Refusals, Rule, RuleFacts } from './types.ts';
+import type { Refusals, Rule, RuleFacts } from './types.ts';
 import { WEBHOOK_VALUES } from './webhook-values.ts';
 
 const A = ({ world }: RuleFacts) => world.tenants.A;
@@ -142,13 +142,8 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
 
 export const knownValues: ReadonlySet<string> = new Set([...Object.keys(REFUSED), 'tenancy.tenant_id']);
 
-/** The owner is under row-level security as well, which would answer first. Taken back with everything else. */
-async function openTo({ ok }: Acting, table: string): Promise<void> {
-  if (table === 'auth.signing_keys') await ok('set local role rowhouse_sealer');
-  if (!/^(?:app|webhook)\./.test(table) && table !== 'auth.idempotency_keys') return;
-  await ok(`set local lock_timeout = '5s'`);
-  await ok(`alter table ${table} no force row level security`);
-}
+/** Row-level security is forced on their owner, without a policy that lets it in. */
+const isForced = (table: string) => /^(?:app|webhook)\./.test(table) || table === 'auth.idempotency_keys';
 
 export const valueRules: Rule[] = Object.entries(REFUSED).flatMap(([about, refusals]) =>
   refusals.map(
@@ -157,9 +152,10 @@ export const valueRules: Rule[] = Object.entries(REFUSED).flatMap(([about, refus
       family: 'value',
       title: `it takes no row that breaks ${told.split(' ')[1] ?? 'what it is made of'}${refusals.slice(0, nth).some(([other]) => other === told) ? ` (${nth})` : ''}`,
       login: 'rowhouse_migrator',
-      async check(acting) {
-        await openTo(acting, about);
-        await acting.refused(told, sql(acting.facts));
+      async check({ ok, refused, unforced, facts }) {
+        if (about === 'auth.signing_keys') await ok('set local role rowhouse_sealer');
+        const breaks = () => refused(told, sql(facts));
+        await (isForced(about) ? unforced(about, breaks) : breaks());
       },
     }),
   ),

@@ -83,7 +83,7 @@ export const webhookRules: Rule[] = [
     'rowhouse_migrator',
   ),
   webhookRule('webhook.guard_endpoint()', 'what follows from a change of an endpoint', async (acting) => {
-    const { enter, ok, same } = acting;
+    const { enter, ok, refused, same } = acting;
     await enter('A_admin', 'tenant_user');
     const { id } = await createEndpoint(acting);
     const set = (change: string) =>
@@ -93,6 +93,10 @@ export const webhookRules: Rule[] = [
     await set(`signing = '{v1,v1a}'`);
     const kinds = 'select kind from webhook.endpoint_secrets where endpoint_id = $1 order by kind';
     same(await ok(kinds, [id]), [{ kind: 'ed25519' }, { kind: 'hmac' }], 'its secrets');
+    const refuse = (change: string, why: string) =>
+      refused(`webhook_endpoint_invalid: ${why}`, `update v1.webhook_endpoints set ${change} where id = $1`, [id]);
+    await refuse(`ordering = 'strict'`, 'endpoints_ordering_known does not hold');
+    await refuse('ordering = null', 'ordering must not be null');
   }),
   ...Object.entries(WORK).map(([about, sql]) =>
     webhookRule(about, 'it is for the admins of the endpoint that is named', async (acting) => {
