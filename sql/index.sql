@@ -42,6 +42,7 @@
 \ir ledger/consumers.sql
 \ir ledger/marks.sql
 \ir ledger/dispatch.sql
+\ir ledger/doze.sql
 \ir ledger/lag.sql
 \ir ledger/positions.sql
 \ir ledger/stream.sql

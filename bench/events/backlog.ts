@@ -45,7 +45,7 @@ export async function measureBacklog(
         let handed = 0;
         const began = performance.now();
         while (handed < count) {
-          const entries = await ledger.follow((client) => dispatch(client, { wake() {} }));
+          const { entries } = await ledger.follow((client) => dispatch(client, { wake() {} }));
           if (entries === 0) throw new Error(`${name}: only ${handed} of ${count} entries were there`);
           handed += entries;
         }

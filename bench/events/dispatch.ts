@@ -68,7 +68,7 @@ export async function measureDispatch(
           ledgers.jobs.follow((client) =>
             takeRound(client, 'jobs', (inside, entries) => handOver(queue, inside, entries)),
           );
-        while ((await round()) > 0);
+        while ((await round()).entries > 0);
       },
       count: queued,
     },
@@ -76,7 +76,7 @@ export async function measureDispatch(
       name: 'webhooks',
       prepare: () => world.insertReadings(count),
       async run() {
-        while ((await ledgers.webhooks.follow((client) => dispatch(client, { wake() {} }))) > 0);
+        while ((await ledgers.webhooks.follow((client) => dispatch(client, { wake() {} }))).entries > 0);
       },
       count: 'select count(*)::int as count from webhook.deliveries',
     },

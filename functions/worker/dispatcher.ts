@@ -10,6 +10,8 @@ const FEW = 100;
 /** As long as so many such rounds take; an entry waits for it once, and only behind others. */
 const GATHER_SHARE = 4;
 const GATHER_MS = 15;
+/** While nobody listens: the first event for somebody who has just begun to may wait as long. */
+const UNHEARD_MS = 250;
 /** A dozing consumer looks this often even when nobody calls. */
 const DOZE_MS = 3000;
 const RECONNECT_MS = [100, 250, 500, 1000, 2000, 5000];
@@ -53,12 +55,14 @@ export function startConsumer({ connectionString, consumer, round, onRound, amon
       let idle = 0;
       while (!signal.aborted) {
         const begun = performance.now();
-        const count = await ledger.follow(round);
+        const { entries: count, unheard } = await ledger.follow(round);
         failures = 0;
         onRound?.();
         if (called) idle = 0;
         called = false;
-        if (count > 0) {
+        if (unheard) {
+          await pause(UNHEARD_MS);
+        } else if (count > 0) {
           log.debug({ consumer, count }, 'entries dispatched');
           idle = 0;
           if (count < FEW) await pause(Math.min(GATHER_MS, GATHER_SHARE * (performance.now() - begun)));

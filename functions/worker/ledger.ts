@@ -27,6 +27,8 @@ export interface Reached {
 export interface Round {
   entries: number;
   slots: Reached[];
+  /** There is nobody yet for whom anything could be handed over. */
+  unheard?: boolean;
 }
 
 export type Ledger = Awaited<ReturnType<typeof openLedger>>;
@@ -61,9 +63,10 @@ export async function openLedger(connectionString: string, consumer: string) {
   }
 
   return {
-    /** Runs a round, and moves the cursors once it is committed. Close the ledger if it fails: that frees the slots. Returns how many entries. */
-    async follow(round: (client: pg.Client) => Promise<Round>): Promise<number> {
-      const { entries, slots } = await round(client);
+    /** Runs a round, and moves the cursors once it is committed. Close the ledger if it fails: that frees the slots. */
+    async follow<R extends Round>(run: (client: pg.Client) => Promise<R>): Promise<R> {
+      const round = await run(client);
+      const { slots } = round;
       if (slots.length > 0) {
         await client.query('select ledger.advance($1, $2, $3)', [
           consumer,
@@ -71,7 +74,7 @@ export async function openLedger(connectionString: string, consumer: string) {
           slots.map(({ position }) => position),
         ]);
       }
-      return entries;
+      return round;
     },
 
     /**

@@ -20,7 +20,8 @@ comment on column v1.webhook_deliveries.position is 'Of the event: pages are ask
 comment on column v1.webhook_deliveries.event_id is 'The webhook-id that was sent: the same in every attempt and replay.';
 comment on column v1.webhook_deliveries.status is
   'pending; retrying; blocked, by an earlier one of its order; held, while the endpoint is disabled; succeeded; dead.';
-comment on column v1.webhook_deliveries.error is 'Why there was no answer, where there was none: such as connect_failed or response_timeout.';
+comment on column v1.webhook_deliveries.error is 'Why there was no answer, where there was none: such as response_timeout, connect_failed, dns_failed '
+  '(the name has no address that deliveries go to) or address_refused (the URL itself leads nowhere that they go).';
 comment on column v1.webhook_deliveries.response is 'The first KiB of the answer.';
 grant select on v1.webhook_deliveries to tenant_user;
 

@@ -78,6 +78,7 @@ declare
   endpoint_id uuid := uuidv7();
   shown text;
   broken text;
+  missing text;
 begin
   if not request.has_tenant_role('admin') then
     perform request.raise_error('role_insufficient', 'only an admin or owner makes webhook endpoints', 'ask an admin of your tenant');
@@ -100,10 +101,8 @@ begin
     'enabled', made.enabled, 'description', made.description, 'created_by', made.created_by, 'created_at', made.created_at);
 exception
   when check_violation or not_null_violation then
-    get stacked diagnostics broken = constraint_name;
-    perform request.raise_error('webhook_endpoint_invalid', format('%s does not hold', coalesce(nullif(broken, ''), 'a required value')),
-      'url: https, without credentials or fragment; event_types: 1 to 100, such as app.jobs.*; ordering: none, subject or endpoint; '
-      'rate: 1 to 10000 a second; signing: v1, v1a or both; timeout_ms: 1000 to 30000');
+    get stacked diagnostics broken = constraint_name, missing = column_name;
+    perform webhook.refuse_endpoint(broken, missing);
 end
 $$;
 comment on function v1.create_webhook_endpoint(text, text[], text, integer, jsonb, text[], text[], integer, boolean, text) is

@@ -1,3 +1,66 @@
+--@ function webhook.listeners()
+set role rowhouse_dispatcher;
+create function webhook.listeners()
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+parallel safe
+begin atomic
+  select case when count(*) <= 64 then coalesce(array_agg(distinct e.tenant_id::text), '{}') end
+  from (select e.tenant_id from webhook.endpoints as e where e.enabled limit 65) as e;
+end;
+comment on function webhook.listeners() is
+  'The tenants that have an enabled endpoint; null where there are more than 64: looking for the entries of each would then cost more than reading all.';
+set role rowhouse_owner;
+
+--@ function webhook.heard_entries(smallint[],bigint[],bigint[],integer,text[])
+set role rowhouse_dispatcher;
+create function webhook.heard_entries(slots smallint[], afters bigint[], settleds bigint[], max_entries integer, listeners text[])
+returns table (slot smallint, tenant_id text, "position" bigint, table_name text, operation text, subject text)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan' -- as webhook.dispatch()
+set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
+parallel safe
+as $$
+#variable_conflict use_column
+begin
+  if listeners is null then
+    return query
+      select e.slot, e.tenant_id::text, e.position, e.table_name, e.operation, e.row_id
+      from unnest(slots, afters, settleds) as c (slot, after_position, settled_position)
+      cross join lateral (
+        select * from ledger.entries as e
+        where e.slot = c.slot and e.position > c.after_position and e.position <= c.settled_position
+        order by e.position
+        limit max_entries) as e;
+  else
+    return query
+      select c.slot, e.tenant_id::text, e.position, e.table_name, e.operation, e.row_id
+      from unnest(slots, afters, settleds) as c (slot, after_position, settled_position)
+      cross join lateral (
+        select e.*
+        from unnest(listeners) as listener (tenant_id)
+        cross join lateral (
+          select * from ledger.entries as e
+          where e.tenant_id = listener.tenant_id and e.position > c.after_position and e.position <= c.settled_position
+          order by e.position
+          limit max_entries) as e
+        where ledger.slot(listener.tenant_id) = c.slot
+        order by e.position
+        limit max_entries) as e;
+  end if;
+end
+$$;
+comment on function webhook.heard_entries(smallint[], bigint[], bigint[], integer, text[]) is
+  'The first max_entries entries of each slot, in its range of positions, that somebody may hear of: those of the listeners, or where that is null everybody''s.';
+set role rowhouse_owner;
+
 --@ function webhook.dispatch(integer,integer,smallint[])
 set role rowhouse_dispatcher;
 create function webhook.dispatch(max_slots integer, max_entries integer, among smallint[] default null)
@@ -10,6 +73,7 @@ set search_path = ''
 -- never those of the moment: it must not come to read whole tables because they were small.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set jit = 'off'
 parallel unsafe
 as $$
@@ -17,26 +81,27 @@ as $$
 declare
   slots smallint[];
   afters bigint[];
-  uptos bigint[];
-  mores boolean[];
+  settleds bigint[];
+  listeners text[];
 begin
-  -- A statement of its own: the entries below have to be read with a later snapshot.
-  select array_agg(c.slot), array_agg(c.after_position), array_agg(c.upto_position), array_agg(c.more)
-  into slots, afters, uptos, mores
-  from ledger.claim('webhooks', max_slots, max_entries, among) as c;
+  select array_agg(c.slot), array_agg(c.after_position), array_agg(c.settled_position) into slots, afters, settleds
+  from ledger.claim('webhooks', max_slots, among) as c;
   if slots is null then
     return;
   end if;
+  -- In this order, with a snapshot for each: whoever wrote an entry that is settled had only endpoints that are seen now.
+  listeners := webhook.listeners();
+  if cardinality(listeners) = 0 then
+    return query select c.slot, c.settled, null::integer, false, null::text, null::uuid from unnest(slots, settleds) as c (slot, settled);
+    return;
+  end if;
   return query
-    with events as materialized (
-      select e.slot, e.tenant_id, e.position, e.type, e.subject, e.source
-      from unnest(slots, afters, uptos) as claimed (slot, after_position, upto_position)
-      cross join lateral (
-        select e.slot, e.tenant_id, e.position, e.type, e.subject, e.source from ledger.events as e
-        where e.slot = claimed.slot and e.position > claimed.after_position and e.position <= claimed.upto_position
-        offset 0) as e
+    with heard as materialized (
+      select e.slot, e.tenant_id, e.position, ledger.event_type(e.table_name, e.operation) as type, e.subject, e.table_name as source, e.operation
+      from webhook.heard_entries(slots, afters, settleds, max_entries, listeners) as e
     ), kinds as (
-      select distinct e.tenant_id, e.type, e.source from events as e
+      select distinct e.tenant_id, e.type, e.source from heard as e
+      where e.operation = 'emit' or e.source in (select s.name from ledger.event_sources as s where s.relation is not null) -- as ledger.events
     ), matches as materialized (
       select k.tenant_id, k.type, k.source, endpoint.id, endpoint.ordering
       from kinds as k
@@ -50,7 +115,7 @@ begin
       insert into webhook.deliveries as d (tenant_id, endpoint_id, position, event_type, subject, ordering_key)
       select e.tenant_id, m.id, e.position, e.type, e.subject,
         webhook.ordering_key(m.ordering, e.subject)
-      from events as e
+      from heard as e
       join matches as m on m.tenant_id = e.tenant_id and m.type = e.type and m.source = e.source
       order by e.tenant_id, m.id, e.position
       on conflict do nothing -- handed over before, by a dispatcher that died before it could say so
@@ -63,16 +128,18 @@ begin
       from work as w
       where s.tenant_id = w.tenant_id and s.endpoint_id = w.endpoint_id and s.watermark >= w.lowest
     )
-    select claimed.slot, claimed.upto_position, (select count(*)::integer from events as e where e.slot = claimed.slot), claimed.more,
-      null::text, null::uuid
-    from unnest(slots, uptos, mores) as claimed (slot, upto_position, more)
+    select c.slot, case when e.entries = max_entries then e.last else c.settled end, coalesce(e.entries, 0),
+      coalesce(e.entries = max_entries and e.last < c.settled, false), null::text, null::uuid
+    from unnest(slots, settleds) as c (slot, settled)
+    left join (select e.slot, count(*)::integer as entries, max(e.position) as last from heard as e group by e.slot) as e using (slot)
     union all
     select null, null, null, null, w.tenant_id::text, w.endpoint_id from work as w;
 end
 $$;
 comment on function webhook.dispatch(integer, integer, smallint[]) is
   'Hands the entries of up to max_slots free slots of the ledger (among those named, if any are) over to the endpoints that want them. '
-  'Returns the slots, for ledger.advance() after the commit, and whether each has more; and the endpoints that have new deliveries.';
+  'Returns the slots, for ledger.advance() after the commit, how many entries of tenants with endpoints were looked at (null: nobody has an '
+  'endpoint), and whether there are more; and the endpoints that have new deliveries.';
 grant execute on function webhook.dispatch(integer, integer, smallint[]) to rowhouse_worker;
 set role rowhouse_owner;
 

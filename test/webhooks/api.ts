@@ -39,6 +39,7 @@ export interface Attempt {
 export interface Problem {
   code: string;
   details: string | null;
+  hint: string | null;
 }
 
 export function webhooksOf(api: string, token: string) {
@@ -59,8 +60,8 @@ export function webhooksOf(api: string, token: string) {
       if (!endpoint) throw new Error(`no endpoint ${id} is visible to this token`);
       return endpoint;
     },
-    change: (id: string, fields: object) =>
-      http<Endpoint[]>(`${api}/webhook_endpoints?id=eq.${id}`, {
+    change: <Body = Endpoint[]>(id: string, fields: object) =>
+      http<Body>(`${api}/webhook_endpoints?id=eq.${id}`, {
         method: 'PATCH',
         token,
         headers: { prefer: 'return=representation' },

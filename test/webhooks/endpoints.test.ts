@@ -13,6 +13,8 @@ let stack: TestStack;
 let acme: Webhooks;
 let globex: Webhooks;
 let opener: SecretOpener;
+/** Without headers. */
+let changing: Endpoint;
 
 const URL = 'https://hooks.example.com/in';
 
@@ -34,6 +36,7 @@ test('makes no endpoint before a worker has said for which key its secret is enc
   const worker = createPool(stack.database.worker, 'test-worker');
   await worker.query('select webhook.register_sender($1, $2, false)', [opener.keyId, opener.publicKey]);
   await worker.end();
+  changing = await acme.create({ url: URL });
 });
 
 test('shows the secret of a new endpoint once, to its admin, and stores it for the workers alone', async () => {
@@ -97,29 +100,74 @@ test('keeps endpoints from members, viewers and other tenants', async () => {
   expect((await acme.endpoint(id)).url).toBe(URL);
 });
 
-test.each([
-  ['a URL that is none', { url: 'hooks.example.com' }],
-  ['plain http', { url: 'http://hooks.example.com/' }],
-  ['a URL with credentials', { url: 'https://user:pass@hooks.example.com/' }],
-  ['a URL whose address is not closed', { url: 'https://[::1' }],
-  ['a URL whose host is nothing but dots', { url: 'https://..../' }],
-  ['a URL with a line break', { url: 'https://hooks.example.com/\r\nx: y' }],
-  ['a type of event with a space', { url: URL, event_types: ['app jobs'] }],
-  ['no type of event', { url: URL, event_types: [] }],
-  ['a null among the types', { url: URL, event_types: ['app.jobs.*', null] }],
-  ['an unknown order', { url: URL, ordering: 'strict' }],
-  ['a rate of nothing', { url: URL, rate: 0 }],
-  ['an unknown signature', { url: URL, signing: ['v2'] }],
-  ['a header of the connection', { url: URL, headers: { Connection: 'close' } }],
-  ['another host', { url: URL, headers: { host: 'internal' } }],
-  ['a header of the signature', { url: URL, headers: { 'Webhook-Id': 'evt_1' } }],
-  ['a line break in a header', { url: URL, headers: { 'x-a': 'a\r\nx-b: c' } }],
-  ['a header twice', { url: URL, headers: { 'x-a': 'a', 'X-A': 'b' } }],
-  ['a null for a header that is not there', { url: URL, headers: { 'x-a': null } }],
-  ['headers that are a list', { url: URL, headers: ['x-a'] }],
-])('refuses %s', async (_, fields) => {
-  const { status, body } = await acme.call<Problem>('create_webhook_endpoint', fields);
-  expect([status, body.code]).toEqual([422, 'webhook_endpoint_invalid']);
+/** What no endpoint can be, and the field that the answer has to name. */
+const INVALID: readonly [what: string, fields: object, names: string][] = [
+  ['a URL that is none', { url: 'hooks.example.com' }, 'url'],
+  ['no URL', { url: null }, 'url'],
+  ['plain http', { url: 'http://hooks.example.com/' }, 'https'],
+  ['a URL with credentials', { url: 'https://user:pass@hooks.example.com/' }, 'url'],
+  ['a URL whose address is not closed', { url: 'https://[::1' }, 'url'],
+  ['a URL whose host is nothing but dots', { url: 'https://..../' }, 'url'],
+  ['a URL with a line break', { url: 'https://hooks.example.com/\r\nx: y' }, 'url'],
+  ['a URL with a fragment', { url: `${URL}#here` }, 'url'],
+  ['a URL without end', { url: `${URL}/${'x'.repeat(2048)}` }, 'url'],
+  ['a type of event with a space', { event_types: ['app jobs'] }, 'event_types'],
+  ['no type of event', { event_types: [] }, 'event_types'],
+  ['a null for the types', { event_types: null }, 'event_types'],
+  ['a null among the types', { event_types: ['app.jobs.*', null] }, 'event_types'],
+  ['an unknown order', { ordering: 'strict' }, 'ordering'],
+  ['a null for the order', { ordering: null }, 'ordering'],
+  ['a rate of nothing', { rate: 0 }, 'rate'],
+  ['a rate of too much', { rate: 10_001 }, 'rate'],
+  ['a part of data that is none', { projection: ['a.b.c'] }, 'projection'],
+  ['an unknown signature', { signing: ['v2'] }, 'signing'],
+  ['no signature', { signing: [] }, 'signing'],
+  ['a null for the signature', { signing: null }, 'signing'],
+  ['a timeout of too little', { timeout_ms: 999 }, 'timeout_ms'],
+  ['a null for the timeout', { timeout_ms: null }, 'timeout_ms'],
+  ['a description without end', { description: 'x'.repeat(1001) }, 'description'],
+  ['a null for the description', { description: null }, 'description'],
+  ['neither enabled nor not', { enabled: null }, 'enabled'],
+  ['a header of the connection', { headers: { Connection: 'close' } }, 'connection'],
+  ['another host', { headers: { host: 'internal' } }, 'host'],
+  ['a header of the signature', { headers: { 'Webhook-Id': 'evt_1' } }, 'webhook-id'],
+  ['a line break in a header', { headers: { 'x-a': 'a\r\nx-b: c' } }, 'x-a'],
+  ['a header twice', { headers: { 'x-a': 'a', 'X-A': 'b' } }, 'x-a'],
+  ['a null for a header that is not there', { headers: { 'x-a': null } }, 'x-a'],
+  ['headers that are a list', { headers: ['x-a'] }, 'headers'],
+  ['a null for the headers', { headers: null }, 'headers'],
+];
+
+test.each(INVALID)(
+  'refuses %s, and says so in the same words of a new endpoint and of a change',
+  async (_, fields, names) => {
+    const made = await acme.call<Problem>('create_webhook_endpoint', { url: URL, ...fields });
+    expect([made.status, made.body.code]).toEqual([422, 'webhook_endpoint_invalid']);
+    expect(`${made.body.details} ${made.body.hint}`).toContain(names);
+    const before = await acme.endpoint(changing.id);
+    const changed = await acme.change<Problem>(changing.id, fields);
+    expect([changed.status, changed.body]).toEqual([422, made.body]);
+    expect(await acme.endpoint(changing.id)).toEqual(before);
+  },
+);
+
+test('takes what it may become', async () => {
+  const fields = {
+    url: 'https://other.example.com/',
+    event_types: ['app.*', 'order.paid'],
+    ordering: 'subject',
+    rate: 5,
+    projection: ['changed', 'new.status'],
+    signing: ['v1a'],
+    timeout_ms: 30_000,
+    description: 'another',
+    enabled: false,
+  };
+  const { id } = await acme.create({ url: URL });
+  const { status, body } = await acme.change(id, { ...fields, headers: { 'x-a': 'one' } });
+  expect([status, body]).toMatchObject([200, [{ ...fields, headers: { 'x-a': null } }]]);
+  const back = { enabled: true, rate: null, projection: null };
+  expect((await acme.change(id, back)).body).toMatchObject([{ ...back, disabled_reason: null }]);
 });
 
 test('changes headers one by one, and keeps a value that is given back as null', async () => {

@@ -112,31 +112,39 @@ describe('a URL that leads inside', () => {
     expect(canary.connections()).toBe(0);
   });
 
-  test(`is refused as what a name resolves to, without telling anything of the address: ${LITERALS.length} forms`, async () => {
+  test(`is refused as what a name resolves to, and only the operator is told of the address: ${LITERALS.length} forms`, async () => {
+    const canary = await httpReceiver((_request, response) => response.end(), { host: '0.0.0.0' });
     const policy = createAddressPolicy({ allowHttp: true });
-    for (const [host] of LITERALS) {
+    for (const [host, range] of LITERALS) {
       const { hostname } = new URL(`http://${host}`);
       const address = hostname.replace(/^\[|\]$/g, '');
       const why = policy.refusal(address);
       if (why === 'no plain address') continue; // a name: localhost
-      const outcome = await outcomeOf('http://hooks.example/', { lookup: async () => [address] });
-      const detail = 'hooks.example has an address that is not public';
-      expect(outcome, host).toMatchObject({ kind: 'failed', reason: 'address_refused', detail });
+      const outcome = await outcomeOf(`http://hooks.example:${canary.port}/`, { lookup: async () => [address] });
+      const detail = 'hooks.example has no address that deliveries go to';
+      expect(outcome, host).toMatchObject({
+        kind: 'failed',
+        reason: 'dns_failed',
+        detail,
+        withheld: `${address} is ${why}`,
+      });
+      expect(why, host).toMatch(range);
     }
+    expect(canary.connections()).toBe(0);
   });
 
   test('is refused when any of the answers is private, wherever it stands', async () => {
-    const mixed = [
-      ['93.184.215.14', '10.0.0.1'],
-      ['10.0.0.1', '93.184.215.14'],
-      ['2606:2800:21f:cb07:6820:80da:af6b:8b2c', '::1', '93.184.215.14'],
-      ['93.184.215.14', '::ffff:169.254.169.254'],
-      ['93.184.215.14', 'fe80::1%eth0'],
-      ['93.184.215.14', 'localhost'],
+    const mixed: [answers: string[], withheld: string][] = [
+      [['93.184.215.14', '10.0.0.1'], '10.0.0.1 is private (RFC 1918)'],
+      [['10.0.0.1', '93.184.215.14'], '10.0.0.1 is private (RFC 1918)'],
+      [['2606:2800:21f:cb07:6820:80da:af6b:8b2c', '::1', '93.184.215.14'], '::1 is loopback (RFC 4291)'],
+      [['93.184.215.14', '::ffff:169.254.169.254'], '::ffff:169.254.169.254 is IPv4-mapped (RFC 4291)'],
+      [['93.184.215.14', 'fe80::1%eth0'], 'fe80::1%eth0 is no plain address'],
+      [['93.184.215.14', 'localhost'], 'localhost is no plain address'],
     ];
-    for (const answers of mixed) {
+    for (const [answers, withheld] of mixed) {
       const outcome = await outcomeOf('http://hooks.example/', { lookup: async () => answers });
-      expect(outcome, answers.join()).toMatchObject({ kind: 'failed', reason: 'address_refused' });
+      expect(outcome, answers.join()).toMatchObject({ kind: 'failed', reason: 'dns_failed', withheld });
     }
   });
 

@@ -72,9 +72,13 @@ describe('through a proxy', () => {
   test('nothing goes inside: not by address, not by name', async () => {
     const { url, asked } = await proxy(1);
     const inside = { proxy: { url }, lookup: async () => ['10.0.0.1'] };
-    for (const target of ['http://hooks.example/', 'http://127.0.0.1/', 'http://[::1]/', 'http://localhost/']) {
+    for (const target of ['http://127.0.0.1/', 'http://[::1]/', 'http://localhost/']) {
       expect(await outcomeOf(target, inside), target).toMatchObject({ kind: 'failed', reason: 'address_refused' });
     }
+    expect(await outcomeOf('http://hooks.example/', inside)).toMatchObject({
+      reason: 'dns_failed',
+      withheld: '10.0.0.1 is private (RFC 1918)',
+    });
     expect(asked).toEqual([]);
   });
 
@@ -90,10 +94,18 @@ describe('through a proxy', () => {
     }
   });
 
-  test.each([403, 407, 502])('that answers %i is told as that', async (status) => {
+  test.each([403, 407, 502])('that answers %i has refused, and only the operator is told with what', async (status) => {
     const { url } = await proxy(1, status);
-    const outcome = await outcomeOf('http://hooks.example/', { proxy: { url }, lookup: PUBLIC });
-    expect(outcome).toMatchObject({ kind: 'failed', reason: 'connect_failed', detail: `the proxy answered ${status}` });
+    for (const resolve of ['here', 'proxy'] as const) {
+      const outcome = await outcomeOf('http://hooks.example/', { proxy: { url, resolve }, lookup: PUBLIC });
+      expect(outcome).toEqual({
+        kind: 'failed',
+        reason: 'connect_failed',
+        detail: 'the proxy opened no tunnel',
+        withheld: `the proxy answered ${status}`,
+        latencyMs: expect.any(Number),
+      });
+    }
   });
 
   test('that is silent, or away, is told without naming it', async () => {

@@ -88,8 +88,11 @@ describe('the name servers', () => {
         : { [A]: ['1.1.1.1'], [AAAA]: ['0000:0000:0000:0000:0000:ffff:0a00:0001'] },
     );
     const resolve = resolver(lookup);
-    for (const name of ['four.example', 'six.example']) {
-      await expect(resolve(name)).rejects.toMatchObject({ reason: 'address_refused' });
+    for (const [name, withheld] of [
+      ['four.example', '10.0.0.1 is private (RFC 1918)'],
+      ['six.example', '::ffff:10.0.0.1 is IPv4-mapped (RFC 4291)'],
+    ] as const) {
+      await expect(resolve(name)).rejects.toMatchObject({ reason: 'dns_failed', withheld });
     }
   });
 
@@ -98,11 +101,13 @@ describe('the name servers', () => {
     const resolve = resolver(lookup);
     await expect(resolve('none.example')).rejects.toMatchObject({
       reason: 'dns_failed',
-      message: 'none.example has no address that could be found',
+      message: 'none.example has no address that deliveries go to',
+      withheld: 'queryA ENOTFOUND none.example',
     });
     await expect(resolve('empty.example')).rejects.toMatchObject({
       reason: 'dns_failed',
-      message: 'empty.example has no address that could be found',
+      message: 'empty.example has no address that deliveries go to',
+      withheld: 'queryA ENODATA empty.example',
     });
   });
 
@@ -111,7 +116,8 @@ describe('the name servers', () => {
     const begun = performance.now();
     await expect(resolver(lookup, 300)('slow.example')).rejects.toMatchObject({
       reason: 'dns_failed',
-      message: 'slow.example has no address that could be found',
+      message: 'slow.example has no address that deliveries go to',
+      withheld: 'no answer in 300 ms',
     });
     expect(performance.now() - begun).toBeLessThan(1500);
   });
@@ -128,9 +134,11 @@ describe('the name servers', () => {
   test('are not asked for this machine, nor for what is an address', async () => {
     const { lookup, questions } = await nameServer(() => ({ [A]: ['1.1.1.1'] }));
     const resolve = resolver(lookup);
-    for (const name of ['localhost', 'hooks.localhost.', '127.0.0.1']) {
-      await expect(resolve(name)).rejects.toMatchObject({ reason: 'address_refused' });
+    const why = '127.0.0.1 is loopback (RFC 1122)';
+    for (const name of ['localhost', 'hooks.localhost.']) {
+      await expect(resolve(name)).rejects.toMatchObject({ reason: 'dns_failed', withheld: why });
     }
+    await expect(resolve('127.0.0.1')).rejects.toMatchObject({ reason: 'address_refused', message: why });
     expect(await resolve('9.9.9.9')).toEqual(['9.9.9.9']);
     expect(questions()).toBe(0);
   });

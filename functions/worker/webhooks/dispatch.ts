@@ -14,7 +14,8 @@ const MAX_ENTRIES = 100;
 interface DispatchRow {
   slot: number | null;
   position: string;
-  entries: number;
+  /** Null: nobody has an endpoint. */
+  entries: number | null;
   more: boolean;
   tenant_id: string;
   endpoint_id: string;
@@ -39,7 +40,8 @@ export async function dispatch(
     if (slot === null) engine.wake(tenant_id, endpoint_id, true);
     else {
       round.slots.push({ slot, position });
-      round.entries += entries;
+      round.entries += entries ?? 0;
+      round.unheard = entries === null;
       if (more) round.behind.push(slot);
     }
   }

@@ -72,6 +72,13 @@ export function createOutcomes(options: {
     const now = Date.now();
     if (delivery.orderingKey !== null) endpoint.busyKeys.delete(delivery.orderingKey);
     if (outcome) {
+      if (outcome.kind === 'failed' && outcome.withheld !== undefined) {
+        const { reason, detail, withheld } = outcome;
+        log.info(
+          { tenant_id: endpoint.tenant, endpoint_id: endpoint.id, reason, detail, withheld },
+          'webhook not connected',
+        );
+      }
       const { result, gone } = resultOf(endpoint, delivery, outcome, at, retryScale);
       if (observe(endpoint.health, outcome, now, limits)) recorder.touch(endpoint, true);
       if (delivery.orderingKey !== null && result.status === 'pending') holdBack(endpoint, delivery);

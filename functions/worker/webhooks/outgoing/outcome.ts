@@ -7,9 +7,11 @@ export interface Outgoing {
 }
 
 export type FailureReason =
+  /** The URL itself leads nowhere that deliveries go. */
   | 'address_refused'
   /** The request cannot be sent as it is: its headers. */
   | 'request_invalid'
+  /** Its name does not exist, or leads nowhere that deliveries go: which of the two, tenants do not learn. */
   | 'dns_failed'
   | 'connect_timeout'
   | 'connect_failed'
@@ -27,14 +29,24 @@ export type Outcome =
       body: string;
       latencyMs: number;
     }
-  | { kind: 'failed'; reason: FailureReason; detail: string; latencyMs: number };
+  | {
+      kind: 'failed';
+      reason: FailureReason;
+      /** For the tenant. */
+      detail: string;
+      /** For the operator's log alone: it tells what is inside the network. */
+      withheld?: string;
+      latencyMs: number;
+    };
 
 /** Why a request got no answer; inside the sender alone, which turns it into an Outcome. */
 export class SendFailure extends Error {
   readonly reason: FailureReason;
+  readonly withheld: string | undefined;
 
-  constructor(reason: FailureReason, detail: string, cause?: unknown) {
+  constructor(reason: FailureReason, detail: string, cause?: unknown, withheld?: string) {
     super(detail, { cause });
     this.reason = reason;
+    this.withheld = withheld;
   }
 }

@@ -48,7 +48,13 @@ export function createTunnel({ url, resolve = 'here' }: ProxyOptions, timeoutMs:
       socket.on('error', () => {});
       if (statusCode === 200) return socket as Socket;
       socket.destroy();
-      throw new SendFailure('connect_failed', `the proxy answered ${statusCode}`);
+      // One that resolves names itself answers otherwise where it refuses what a name leads to than where there is no such name.
+      throw new SendFailure(
+        'connect_failed',
+        'the proxy opened no tunnel',
+        undefined,
+        `the proxy answered ${statusCode}`,
+      );
     },
     close: () => pool.destroy(),
   };

@@ -32,6 +32,14 @@ export function createLookup(nameServers?: readonly string[]): Lookup {
   };
 }
 
+/**
+ * One failure for a name that does not exist and for one that leads inside, with the same words: what name servers know of the network
+ * inside is not for tenants, not even which names there are.
+ */
+function nameFailure(hostname: string, withheld: string, cause?: unknown): SendFailure {
+  return new SendFailure('dns_failed', `${hostname} has no address that deliveries go to`, cause, withheld);
+}
+
 export interface ResolverOptions {
   policy: AddressPolicy;
   lookup: Lookup;
@@ -55,8 +63,7 @@ export function createResolver({ policy, lookup, timeoutMs }: ResolverOptions) {
       if (addresses.length === 0) throw new Error('no address');
       return addresses;
     } catch (cause) {
-      // Without the name server's code: the tenant reads this, and which names exist inside is not for tenants.
-      throw new SendFailure('dns_failed', `${hostname} has no address that could be found`, cause);
+      throw nameFailure(hostname, (cause as Error).message, cause);
     }
   }
 
@@ -68,12 +75,14 @@ export function createResolver({ policy, lookup, timeoutMs }: ResolverOptions) {
 
   /** @throws SendFailure dns_failed, address_refused */
   return async function resolve(hostname: string): Promise<readonly string[]> {
-    const addresses = familyOf(hostname) ? [hostname] : await askOnce(hostname);
+    const literal = familyOf(hostname) !== undefined;
+    const addresses = literal ? [hostname] : await askOnce(hostname);
     for (const address of addresses) {
       const why = policy.refusal(address);
-      // Of what name servers say, a tenant reads not even the kind of the address.
-      if (why)
-        throw new SendFailure('address_refused', `${hostname} has an address that is not public`, new Error(why));
+      if (!why) continue;
+      const refusal = `${address} is ${why}`;
+      // A literal address tells nothing that the tenant did not know.
+      throw literal ? new SendFailure('address_refused', refusal) : nameFailure(hostname, refusal);
     }
     return addresses;
   };

@@ -158,7 +158,8 @@ export function createSender(options: SenderOptions = {}): Sender {
       return { kind: 'response', ...answer, latencyMs: latencyMs() };
     } catch (error) {
       if (!(error instanceof SendFailure)) throw error;
-      return { kind: 'failed', reason: error.reason, detail: error.message, latencyMs: latencyMs() };
+      const { reason, message: detail, withheld } = error;
+      return { kind: 'failed', reason, detail, ...(withheld !== undefined && { withheld }), latencyMs: latencyMs() };
     }
   }
 
