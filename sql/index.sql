@@ -59,6 +59,7 @@
 \ir v1/jobs.sql
 \ir v1/events.sql
 \ir webhook/endpoints.sql
+\ir webhook/endpoint_changes.sql
 \ir webhook/secrets.sql
 \ir webhook/keys.sql
 \ir webhook/deliveries.sql

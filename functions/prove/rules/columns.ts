@@ -1,17 +1,5 @@
-import type { Acting, Rule } from './types.ts';
+import type { Acting, Rule, Writable } from './types.ts';
 import { WEBHOOK_TABLES, WEBHOOKS_BY_MEMBERS } from './webhook-values.ts';
-
-export interface Writable {
-  /** Where this is left open, reading is another rule's. */
-  select?: boolean;
-  insert?: readonly string[];
-  update?: readonly string[];
-  delete?: boolean;
-  /** Verbs that the view cannot do for anyone: that is what is said of them first. */
-  impossible?: readonly string[];
-  /** Columns that the view makes itself, so that nobody can write them. */
-  computed?: readonly string[];
-}
 
 const FILE = ['tenant_id', 'id', 'name', 'content_type', 'size', 'sha256'];
 const MEMBER = ['tenant_id', 'user_id', 'role'];

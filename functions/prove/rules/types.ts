@@ -53,3 +53,16 @@ export interface Rule {
 
 /** What a table takes no row of: the constraint, or the SQLSTATE alone where several may be first, and a statement that breaks it. */
 export type Refusals = readonly [told: string, sql: (facts: RuleFacts) => string][];
+
+/** What a role may write of a relation. */
+export interface Writable {
+  /** Where this is left open, reading is another rule's. */
+  select?: boolean;
+  insert?: readonly string[];
+  update?: readonly string[];
+  delete?: boolean;
+  /** Verbs that the view cannot do for anyone: that is what is said of them first. */
+  impossible?: readonly string[];
+  /** Columns that the view makes itself, so that nobody can write them. */
+  computed?: readonly string[];
+}

@@ -1,5 +1,4 @@
-import type { Writable } from './columns.ts';
-import type { Refusals, RuleFacts } from './types.ts';
+import type { Refusals, RuleFacts, Writable } from './types.ts';
 
 const NOBODYS = '00000000-0000-4000-8000-000000000000';
 const NOBODY = 't_prove_nobody';
