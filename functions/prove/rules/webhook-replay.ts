@@ -44,7 +44,9 @@ export const webhookReplayRules: Rule[] = [
     await refused('webhook_endpoint_unknown', named, [A(acting), NOBODYS]);
     await aside(async () => {
       await ok('set local role rowhouse_owner');
-      await ok(`insert into ledger.event_sources (name, read_role, schema) values ('${TYPE}', 'owner', '{}')`);
+      await ok(`insert into ledger.event_sources (name, read_role, schema) values ('${TYPE}', 'admin', '{}')`);
+      same(await replay(acting, 0, MAX, ', true'), 2, 'events that are for admins');
+      await ok(`update ledger.event_sources set read_role = 'owner' where name = '${TYPE}'`);
       same(await replay(acting, 0, MAX, ', true'), 0, 'events that are for owners');
     });
   }),
