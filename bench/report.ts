@@ -6,7 +6,7 @@ import type { Sample } from './rounds.ts';
 export { median } from './statistics.ts';
 
 export interface BenchOptions {
-  /** Finish in under two minutes, with less data and fewer rounds. */
+  /** Finish in two minutes or so, with less data and fewer rounds. */
   quick: boolean;
   /** Says what is being done: on standard error, so that standard output stays the result. */
   progress(message: string): void;

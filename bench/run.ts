@@ -14,7 +14,7 @@ interface Options {
 const command = new Command('npm run bench --')
   .description('Answers one question about speed by measuring all sides in one run.')
   .argument('<question>', `one of: ${QUESTIONS.join(', ')}`)
-  .option('--quick', 'a smaller run, under two minutes', false)
+  .option('--quick', 'a smaller run, of two minutes or so', false)
   .option('--json', 'print the figures, and how they came about, as one JSON object on the last line', false)
   .option('--html <file>', 'write a page with plots that needs nothing but itself')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))

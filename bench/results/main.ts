@@ -39,7 +39,7 @@ function keep(directory: string, result: Result): void {
 const command = new Command('npm run bench:report --')
   .description('Asks every question in turn, and writes bench/RESULTS.md. Leave the machine alone meanwhile.')
   .argument('[questions...]', `default: all of ${QUESTIONS.join(', ')}`)
-  .option('--quick', 'smaller runs, under two minutes each', false)
+  .option('--quick', 'smaller runs, of two minutes or so each', false)
   .option('--from <dir>', 'take results of earlier runs from a folder, but for questions that are named')
   .option('--keep <dir>', 'also write the result and a page of each question to a folder')
   .option('--output <file>', 'another file to write', RESULTS)
