@@ -176,9 +176,12 @@ const webhooks = {
   WEBHOOK_PROXY_URL: given.pipe(z.url({ protocol: /^https?$/ }).optional()),
   /** The proxy resolves the names, and refuses what is private itself. */
   WEBHOOK_PROXY_RESOLVES: z.stringbool().default(false),
-  /** For one attempt, all of it. */
-  WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(100).max(60_000).default(30_000),
-  /** Deliveries that this worker has under way at once, for all tenants together; each has a limit of its own within (tenancy.plans). */
+  /** For one attempt, all of it, whatever its endpoint leaves its receiver. Default: what all stages together may take. */
+  WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(100).max(60_000).default(50_000),
+  /**
+   * Deliveries that this worker has under way at once, for all tenants together; each has a limit of its own within (tenancy.plans). Both are
+   * each worker's: N workers have N times as many (docs/decisions/0009).
+   */
   WEBHOOK_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(256),
   /** Of the waits between attempts, 75 hours in all: below 1 in tests that cannot wait for days. */
   WEBHOOK_RETRY_SCALE: z.coerce.number().min(0.000001).max(1).default(1),
@@ -192,6 +195,7 @@ const webhooks = {
 
 export const workerSchema = z.object({
   WORKER_DATABASE_URL: z.string(),
+  /** Slots of each type of job, in this worker. How many jobs of a type one tenant runs is counted over all workers. */
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(4),
   /** Warn when entries of the ledger have waited so long for a consumer. */
   WORKER_LAG_SECONDS: z.coerce.number().int().min(1).max(86_400).default(60),
@@ -227,6 +231,6 @@ export function readConfig<T>(schema: z.ZodType<T>, env: NodeJS.ProcessEnv = pro
   const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
   throw new RowhouseError('config_invalid', {
     detail: problems.join('; '),
-    hint: 'Set the variables named, or run the embedded stack with: npm start',
+    hint: 'Correct the variables named: docs/operations.md says what each is.',
   });
 }

@@ -41,7 +41,9 @@
 \ir tenancy/job_types.sql
 \ir ledger/consumers.sql
 \ir ledger/marks.sql
+\ir ledger/backlogs.sql
 \ir ledger/dispatch.sql
+\ir ledger/take.sql
 \ir ledger/doze.sql
 \ir ledger/lag.sql
 \ir ledger/positions.sql
@@ -65,6 +67,7 @@
 \ir webhook/deliveries.sql
 \ir webhook/order.sql
 \ir webhook/claim.sql
+\ir webhook/hand_over.sql
 \ir webhook/dispatch.sql
 \ir webhook/skip.sql
 \ir webhook/record.sql
@@ -80,4 +83,5 @@
 \ir admin/tenants.sql
 \ir admin/settings.sql
 \ir admin/job_types.sql
+\ir admin/dead_letters.sql
 \ir tune/objects.sql

@@ -1,9 +1,9 @@
 import { PgBoss } from 'pg-boss';
 import pino from 'pino';
-import { openLedger, takeRound } from '../../functions/worker/ledger.ts';
+import { type HandOver, openLedger, takeBacklogs, takeRound } from '../../functions/worker/ledger.ts';
 import { openQueue } from '../../functions/worker/queue.ts';
 import { handOver } from '../../functions/worker/submissions.ts';
-import { dispatch } from '../../functions/worker/webhooks/dispatch.ts';
+import { dispatch, dispatchBacklogs } from '../../functions/worker/webhooks/dispatch.ts';
 import { runRounds } from '../rounds.ts';
 import { openGraphile } from './graphile.ts';
 import { rateOf } from './samples.ts';
@@ -47,7 +47,6 @@ export async function measureDispatch(
     type: TYPE,
     submission: new Date().toISOString(),
     handed_back: 0,
-    recorded: false,
   }));
   const group = (id: string) => ({ group: { id, tier: 'standard' } });
   const submit = () =>
@@ -64,11 +63,10 @@ export async function measureDispatch(
       name: 'jobs',
       prepare: async () => void (await submit()),
       async run() {
-        const round = () =>
-          ledgers.jobs.follow((client) =>
-            takeRound(client, 'jobs', (inside, entries) => handOver(queue, inside, entries)),
-          );
+        const give: HandOver = (client, entries) => handOver(queue, client, entries);
+        const round = () => ledgers.jobs.follow((client) => takeRound(client, 'jobs', give));
         while ((await round()).entries > 0);
+        while (await ledgers.jobs.run((client) => takeBacklogs(client, 'jobs', give)));
       },
       count: queued,
     },
@@ -76,7 +74,9 @@ export async function measureDispatch(
       name: 'webhooks',
       prepare: () => world.insertReadings(count),
       async run() {
-        while ((await ledgers.webhooks.follow((client) => dispatch(client, { wake() {} }))).entries > 0);
+        const engine = { wake() {} };
+        while ((await ledgers.webhooks.follow((client) => dispatch(client, engine))).entries > 0);
+        while ((await ledgers.webhooks.run((client) => dispatchBacklogs(client, engine))) !== null);
       },
       count: 'select count(*)::int as count from webhook.deliveries',
     },

@@ -27,8 +27,8 @@ export async function measureFairness(
   world: World,
   { queued, perSecond, samples, progress }: FairnessOptions,
 ): Promise<Fairness> {
-  const { admin, tenants, receiver } = world;
-  const [small, large] = tenants as [Tenant, Tenant];
+  const { admin, receiver } = world;
+  const [small, large] = await neighbours(world);
   await isQuiet(admin);
   await world.addEndpoint(small, '/timed-small');
   await world.addEndpoint(large, '/large');
@@ -60,6 +60,17 @@ export async function measureFairness(
   await world.removeEndpoints();
   fairness.drainedPerSecond = (fairness.rounds * queued * 1000) / drainedMs;
   return fairness;
+}
+
+/** Two that share a slot of the ledger, where one could wait for the other. */
+async function neighbours({ admin, tenants }: World): Promise<[Tenant, Tenant]> {
+  const { rows } = await admin.query<{ ids: string[] }>(
+    `select array_agg(id) as ids from unnest($1::text[]) as id group by ledger.slot(id) having count(*) > 1 limit 1`,
+    [tenants.map(({ id }) => id)],
+  );
+  const [small, large] = tenants.filter(({ id }) => rows[0]?.ids.includes(id));
+  if (!small || !large) throw new Error('no two tenants share a slot');
+  return [small, large];
 }
 
 export const p95 = (latencies: readonly number[]) => percentile(latencies, 0.95);

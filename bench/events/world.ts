@@ -124,7 +124,7 @@ function actions({ cluster, admin, receiver }: Pick<World, 'cluster' | 'admin' |
 
     async empty(): Promise<void> {
       await admin.query(`truncate app.readings, app.unrecorded, app.jobs, ledger.entries, webhook.deliveries, webhook.attempts,
-        pgboss.job_common cascade`);
+        pgboss.job_common, ledger.backlogs cascade`);
       await moveCursors(admin);
       // What was left to be flushed would be flushed at the next one's expense.
       await admin.query('checkpoint');
@@ -145,7 +145,7 @@ export async function isQuiet(admin: Pool): Promise<void> {
   const quiet = async () => {
     const { rows } = await admin.query<{ busy: boolean }>(
       `select ledger.is_behind('webhooks', p.last_value) or ledger.is_behind('jobs', p.last_value)
-         or exists (select from webhook.deliveries where status = 'pending') as busy from ledger.positions as p`,
+         or (select sum(entries_behind) from ledger.lag()) > 0 or exists (select from webhook.deliveries where status = 'pending') as busy from ledger.positions as p`,
     );
     return rows[0]?.busy === false;
   };

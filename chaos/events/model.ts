@@ -9,6 +9,8 @@ export interface Endpoint {
   types: readonly string[];
   /** The newest last: after a rotation, the one before it as well. */
   secrets: string[];
+  /** As its tenant reads them, of one that signs with v1a as well; both keys of a rotation. */
+  publicKeys: string[];
 }
 
 export interface Tenant {
@@ -52,7 +54,7 @@ export interface Receipt {
   source: string;
   /** Of the body: a repetition has the same. */
   digest: string;
-  /** The standardwebhooks library takes its signature. */
+  /** It is signed with each scheme of its endpoint, by a key that the receiver knows. */
   verified: boolean;
   /** It was answered with 200. */
   accepted: boolean;

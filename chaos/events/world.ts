@@ -28,6 +28,8 @@ const WISHES: readonly { ordering: Ordering; types: string[] }[] = [
 ];
 /** Milliseconds that a receiver has for its answer. */
 const TIMEOUT_MS = 2000;
+/** A worker derives public keys once a second, while one runs. */
+const PUBLISHED_MS = 60_000;
 
 export interface World {
   tenants: Tenant[];
@@ -54,6 +56,7 @@ export async function populate(cluster: ChaosCluster, count: number, receivers: 
       }
       tenants.push(tenant);
     }
+    await Promise.all(tenants.map((tenant) => learnPublicKeys(cluster.postgrest, tenant, 1)));
     const settled = await until(() => isDispatched(pool), { timeoutMs: 60_000 });
     if (!settled) throw new Error('what happened before the run was not dispatched');
     const { rows } = await pool.query('select last_value::int8 as since from ledger.positions');
@@ -80,7 +83,25 @@ async function addEndpoint(
   }
   if (!answer.ok) throw new Error(`an endpoint could not be made: ${await answer.text()}`);
   const { id, secret } = (await answer.json()) as { id: string; secret: string };
-  return { tenant: tenant.id, id, ordering, types, secrets: [secret] };
+  return { tenant: tenant.id, id, ordering, types, secrets: [secret], publicKeys: [] };
+}
+
+/** What the receiver of a tenant's first endpoint verifies v1a with, as soon as there are so many keys. */
+export async function learnPublicKeys(postgrest: string, { token, endpoints }: Tenant, count: number): Promise<void> {
+  const [endpoint] = endpoints;
+  if (!endpoint) return;
+  const url = `${postgrest}/webhook_endpoints?id=eq.${endpoint.id}&select=public_keys`;
+  const learn = async () => {
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+    if (!answer.ok) return false;
+    const [shown] = (await answer.json()) as { public_keys: string[] }[];
+    if (shown?.public_keys.length !== count) return false;
+    endpoint.publicKeys = shown.public_keys;
+    return true;
+  };
+  // What it is asked of may have been killed.
+  const learnt = await until(() => learn().catch(() => false), { timeoutMs: PUBLISHED_MS, intervalMs: 200 });
+  if (!learnt) throw new Error(`${count} public keys of ${endpoint.id} were not published`);
 }
 
 export function callAs(postgrest: string, { token }: Tenant, name: string, body: object): Promise<Response> {
@@ -94,7 +115,8 @@ export function callAs(postgrest: string, { token }: Tenant, name: string, body:
 /** Whether webhooks have been told of all that has been committed. */
 export async function isDispatched(pool: Pool): Promise<boolean> {
   const { rows } = await pool.query<{ behind: boolean }>(
-    `select ledger.is_behind('webhooks', (select last_value from ledger.positions)) as behind`,
+    `select ledger.is_behind('webhooks', (select last_value from ledger.positions))
+       or (select sum(entries_behind) from ledger.lag() where consumer = 'webhooks') > 0 as behind`,
   );
   return rows[0]?.behind === false;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asTenant, type Pool } from '../../functions/database.ts';
 import { keyOf, type Tenant, type Written } from './model.ts';
-import { callAs } from './world.ts';
+import { callAs, learnPublicKeys } from './world.ts';
 
 const WRITERS = 16;
 /** Held open for so long, a transaction holds back the events of its slot. */
@@ -61,7 +61,7 @@ export function startWriters({ edge, postgrest, pool, tenants, target }: Writers
   }
 
   async function insert(tenant: Tenant, rows: Row[]): Promise<void> {
-    const ids = Array.from({ length: Math.random() < 0.7 ? 1 : 2 + Math.floor(Math.random() * 12) }, randomUUID);
+    const ids = Array.from({ length: rowCount() }, randomUUID);
     const body = ids.map((id) => ({ id, note: `reading ${id}` }));
     if (!(await send('POST', '/readings', tenant, ids.length === 1 ? body[0] : body))) return;
     acknowledge(tenant, 'app.readings.inserted', ids, 1);
@@ -140,8 +140,16 @@ export function startWriters({ edge, postgrest, pool, tenants, target }: Writers
   return { written, done: Promise.all(Array.from({ length: WRITERS }, write)) };
 }
 
-/** A new secret for each tenant's first endpoint; both sign for a day. */
+/** One row, or some; now and then more than a round hands over, so that their tenant is set aside. */
+function rowCount(): number {
+  const kind = Math.random();
+  if (kind < 0.01) return 150 + Math.floor(Math.random() * 250);
+  return kind < 0.7 ? 1 : 2 + Math.floor(Math.random() * 12);
+}
+
+/** New keys for each tenant's first endpoint; the old ones sign beside them for a day. */
 export async function rotateSecrets(postgrest: string, tenants: readonly Tenant[]): Promise<void> {
+  const rotated: Tenant[] = [];
   for (const tenant of tenants) {
     const [endpoint] = tenant.endpoints;
     const answer = await callAs(postgrest, tenant, 'rotate_webhook_secret', { id: endpoint?.id }).catch(
@@ -149,5 +157,7 @@ export async function rotateSecrets(postgrest: string, tenants: readonly Tenant[
     );
     if (!answer?.ok) continue; // The one before goes on.
     endpoint?.secrets.push(((await answer.json()) as { secret: string }).secret);
+    rotated.push(tenant);
   }
+  await Promise.all(rotated.map((tenant) => learnPublicKeys(postgrest, tenant, 2)));
 }

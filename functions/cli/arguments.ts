@@ -33,3 +33,10 @@ export function parsePosition(text: string): string {
   if (digits === undefined) throw new InvalidArgumentError('Write a position, 17, or the id of an event, evt_17.');
   return digits;
 }
+
+/** Collects types of events, in which * stands for any characters. */
+export function collectEventTypes(text: string, before: string[]): string[] {
+  if (!/^[A-Za-z0-9_*]+(\.[A-Za-z0-9_*]+)*$/.test(text))
+    throw new InvalidArgumentError("Write types such as order.paid, 'order.*' or '*.deleted'.");
+  return [...before, text];
+}

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type pg from 'pg';
 import { cliSchema, readConfig } from '../config.ts';
 import { connected } from '../database.ts';
@@ -9,23 +9,48 @@ import type { StackInfo } from '../stack/supervisor.ts';
 
 export interface DatabaseOptions {
   database?: string;
+  stateDir?: string;
   json?: boolean;
 }
 
-/** Adds `--database` and `--json`. */
-export function withDatabaseOptions(command: Command): Command {
+/** Where a stack keeps its state unless `--state-dir` says otherwise. */
+export const STATE_DIRECTORY = '.rowhouse';
+
+/** Adds `--database`, `--state-dir` and `--json`. */
+export function withDatabaseOptions(
+  command: Command,
+  says = 'database to work on (default: DATABASE_URL, else the stack that runs here)',
+): Command {
   return command
-    .option('--database <url>', 'database to work on (default: DATABASE_URL, else the stack that runs here)')
+    .option('--database <url>', says)
+    .addOption(
+      new Option('--state-dir <dir>', `the stack that is meant (default: ${STATE_DIRECTORY})`).conflicts('database'),
+    )
     .option('--json', 'print the result, and an error, as JSON');
 }
 
+/** The URL that was named, if one was: a stack that is named goes before DATABASE_URL. */
+export function namedDatabase({ database, stateDir }: DatabaseOptions): string | undefined {
+  return database ?? (stateDir === undefined ? readConfig(cliSchema).DATABASE_URL : undefined);
+}
+
+/** @throws RowhouseError stack_missing, whose hint says what to name `instead` */
+export function runningStack(directory = STATE_DIRECTORY, instead = 'another with --state-dir'): StackInfo {
+  const stack = readJson<StackInfo>(stateDirectory(directory).stack);
+  if (stack) return stack;
+  throw new RowhouseError('stack_missing', {
+    detail: `no stack runs in ${directory}`,
+    hint: `Start it in another terminal: npm start   or name ${instead}.`,
+  });
+}
+
 /**
- * The URL to work on: the option, DATABASE_URL, or the stack that runs in this directory.
+ * The URL to work on: the option, DATABASE_URL, or the stack that runs in this directory or the one that is named.
  * @param login which of the stack's logins, where it is the stack
- * @throws RowhouseError usage_invalid, database_unavailable
+ * @throws RowhouseError usage_invalid, stack_missing
  */
 export function databaseUrl(options: DatabaseOptions, login: keyof DatabaseUrls = 'migrator'): string {
-  const given = options.database ?? readConfig(cliSchema).DATABASE_URL;
+  const given = namedDatabase(options);
   if (given !== undefined) {
     // The URL may hold a password, so it is never printed.
     if (URL.canParse(given) && /^postgres(ql)?:$/.test(new URL(given).protocol)) return given;
@@ -34,12 +59,8 @@ export function databaseUrl(options: DatabaseOptions, login: keyof DatabaseUrls 
       hint: 'postgres://user:password@host:5432/database',
     });
   }
-  const stack = readJson<StackInfo>(stateDirectory('.rowhouse').stack);
-  if (stack) return stack.database[login];
-  throw new RowhouseError('database_unavailable', {
-    detail: 'no database was named, and no stack runs in this directory',
-    hint: 'Start one with: npm start   or name a database with --database or DATABASE_URL.',
-  });
+  const instead = 'another with --state-dir, or a database with --database or DATABASE_URL';
+  return runningStack(options.stateDir, instead).database[login];
 }
 
 /** Undefined schema, table or function: the migrations have not run here. */

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { RowhouseError } from '../errors.ts';
+import type { Advise } from './advice.ts';
 import { type BodyLimits, readBody } from './front-door/body.ts';
 import { sendBody } from './front-door/compression.ts';
 import { METHODS } from './front-door/strictness.ts';
@@ -34,7 +35,10 @@ async function readError(body: Readable | Buffer): Promise<PostgrestError> {
   }
 }
 
-export function exchangeOf(request: FastifyRequest, { prefix, schema, body }: Omit<Api, 'forward'>): Exchange {
+export function exchangeOf(
+  request: FastifyRequest,
+  { prefix, schema, body }: Pick<Api, 'prefix' | 'schema' | 'body'>,
+): Exchange {
   const url = request.raw.url ?? '/';
   const exchange: Exchange = {
     request,
@@ -55,11 +59,16 @@ export function exchangeOf(request: FastifyRequest, { prefix, schema, body }: Om
 }
 
 /** Sends what the stages answered; errors in the edge's own words. */
-export async function sendAnswer(exchange: Exchange, reply: FastifyReply, { status, headers, body }: Answer) {
+export async function sendAnswer(
+  exchange: Exchange,
+  reply: FastifyReply,
+  { status, headers, body }: Answer,
+  advise?: Advise,
+) {
   reply.headers(exchange.replyHeaders);
   if (status >= 400) {
     const error = await readError(body);
-    const fault = faultOf(status, error);
+    const fault = { ...faultOf(status, error), ...(await advise?.(exchange, error)) };
     if (status >= 500 || isOurs(fault))
       exchange.request.log.error({ upstream: { status, ...error } }, 'PostgREST answered with an error');
     return sendProblem(exchange.request, reply, fault);
@@ -74,6 +83,7 @@ export interface Api {
   schema: Exchange['schema'];
   forward: Forward;
   body: BodyLimits;
+  advise?: Advise;
 }
 
 /** Serves `{prefix}/…` from a schema of PostgREST, and from no other, through the stages in front of it. Its root is a document of ours. */
@@ -89,7 +99,7 @@ export function serveApi(server: FastifyInstance, api: Api): void {
       if (!path.startsWith(`${prefix}/`)) throw new RowhouseError('not_found');
       const exchange = exchangeOf(request, api);
       try {
-        return await sendAnswer(exchange, reply, await forward(exchange));
+        return await sendAnswer(exchange, reply, await forward(exchange), api.advise);
       } catch (error) {
         reply.headers(exchange.replyHeaders);
         throw error;

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { z } from 'zod';
 import { ERRORS, type ErrorCode, isErrorCode, RowhouseError } from '../errors.ts';
+import { HINTS } from './hints.ts';
 
 /** The one error language of the edge: RFC 9457, with the four members that PostgREST clients read. */
 export interface Problem {
@@ -153,6 +154,6 @@ export function problemOf(fault: Fault, instance: string): Problem {
     code: fault.postgrest?.code ?? fault.code,
     message,
     details: fault.details ?? null,
-    hint: fault.hint ?? null,
+    hint: fault.hint ?? HINTS[fault.code] ?? null,
   };
 }

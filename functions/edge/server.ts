@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts';
 import type { Storage } from '../storage/storage.ts';
 import { traceIdOf } from '../trace.ts';
 import { createAccessLog } from './access-log.ts';
+import { createAdvice } from './advice.ts';
 import { serveApi } from './api.ts';
 import { serveDocs } from './docs/docs.ts';
 import { serveEventTypes } from './event-types.ts';
@@ -103,8 +104,9 @@ export function createServer(parts: EdgeParts): Edge {
   };
   serveStream(server, { ...streams, body: api.body });
   serveEventTypes(server, api);
-  serveApi(server, { prefix: '/v1', schema: 'v1', ...api });
-  serveApi(server, { prefix: '/admin/v1', schema: 'admin', ...api });
+  const advise = createAdvice(pool);
+  serveApi(server, { prefix: '/v1', schema: 'v1', ...api, advise });
+  serveApi(server, { prefix: '/admin/v1', schema: 'admin', ...api, advise });
   serveDocs(server, api);
   return { server, drain };
 }

@@ -11,12 +11,10 @@ export function draw<T>(arbitrary: fc.Arbitrary<T>, ...key: readonly (string | n
   return fc.sample(fc.noBias(arbitrary), { seed: seedOf(...key), numRuns: 1 })[0] as T;
 }
 
-/** Letters and digits, the first one a letter: unlike anything that is stored already. */
+/** A letter, a digit, then either: unlike anything that is stored already. By its digit it is known where an answer repeats it. */
 export function word(length: number, ...key: readonly (string | number)[]): string {
-  const digits = createHash('sha256').update(key.join('\u0000')).digest('hex');
-  return `q${BigInt(`0x${digits}`)
-    .toString(36)
-    .slice(0, Math.max(0, length - 1))}`;
+  const drawn = BigInt(`0x${createHash('sha256').update(key.join('\u0000')).digest('hex')}`);
+  return `q${drawn % 10n}${drawn.toString(36)}`.slice(0, length);
 }
 
 export function uuid(...key: readonly (string | number)[]): string {

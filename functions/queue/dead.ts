@@ -1,48 +1,54 @@
-import type { ClientBase, Pool } from 'pg';
+import type { ClientBase } from 'pg';
 
 /** Which dead letters are meant: all of those that every given condition fits. */
 export interface DeadFilter {
-  /** Of jobs, or of the letters themselves. */
   ids?: string[] | undefined;
   type?: string | undefined;
   tenant?: string | undefined;
 }
 
 export interface DeadLetterRow {
+  /** Of the job, or of a purge's letter in the queue. */
   id: string;
   tenant_id: string;
   type: string;
   /** Null: the bytes of a deleted file could not be removed. */
   job_id: string | null;
-  submission: string | null;
+  /** Of the last attempt's error; null: it died without a word. */
   code: string | null;
   died_at: Date;
   traceparent: string | null;
+  /** It stays until its tenant is resumed. */
+  suspended: boolean;
 }
 
-const DEAD = `
-  select id, group_id as tenant_id, coalesce(data ->> 'type', source_name) as type, data ->> 'job_id' as job_id,
-    data ->> 'submission' as submission, coalesce(output, source_output) ->> 'code' as code, created_on as died_at,
-    data ->> 'traceparent' as traceparent
+const JOBS = `
+  select job_id as id, tenant_id, type, job_id, code, died_at, traceparent, suspended
+  from ledger.dead_letters($1, $2, $3, $4)`;
+
+/** They have no row but the queue's own: their file is gone. */
+const PURGES = `
+  select id, group_id as tenant_id, source_name as type, null as job_id, coalesce(output, source_output) ->> 'code' as code,
+    created_on as died_at, null as traceparent, false as suspended
   from pgboss.job
-  where name = 'job.dead' and state in ('created', 'retry')
-    and ($1::text[] is null or id::text = any ($1) or data ->> 'job_id' = any ($1))
-    and ($2::text is null or coalesce(data ->> 'type', source_name) = $2)
-    and ($3::text is null or group_id = $3)
+  where name = 'job.dead' and source_name = 'storage.purge' and state in ('created', 'retry')
+    and ($1::text is null or source_name = $1) and ($2::text is null or group_id = $2) and ($3::uuid[] is null or id = any ($3))
   order by created_on, id
   limit $4`;
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 /** Oldest first. */
 export async function listDead(
-  database: ClientBase | Pool,
+  database: ClientBase,
   filter: DeadFilter,
   limit: number | null,
 ): Promise<DeadLetterRow[]> {
-  const values = [filter.ids ?? null, filter.type ?? null, filter.tenant ?? null, limit];
-  return (await database.query<DeadLetterRow>(DEAD, values)).rows;
-}
-
-/** Takes a letter out: it has been redriven, or is outdated. In the caller's transaction. */
-export async function removeDead(client: ClientBase, id: string): Promise<void> {
-  await client.query(`delete from pgboss.job where name = 'job.dead' and id = $1`, [id]);
+  const ids = filter.ids?.filter((id) => UUID.test(id)) ?? null;
+  const values = [filter.type ?? null, filter.tenant ?? null, ids, limit];
+  const { rows: jobs } = await database.query<DeadLetterRow>(JOBS, values);
+  const { rows: purges } = await database.query<DeadLetterRow>(PURGES, values);
+  return [...jobs, ...purges]
+    .toSorted((a, b) => a.died_at.getTime() - b.died_at.getTime())
+    .slice(0, limit ?? undefined);
 }

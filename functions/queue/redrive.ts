@@ -3,28 +3,21 @@ import type { Pool } from '../database.ts';
 import { RowhouseError } from '../errors.ts';
 import { redrivePurge } from '../worker/queue.ts';
 import { openSession } from '../worker/session.ts';
-import { type DeadLetterRow, removeDead } from './dead.ts';
+import type { DeadLetterRow } from './dead.ts';
 
-/** `outdated`: the job was submitted again, moved or deleted since; the letter is gone now. `suspended`: it stays until it is resumed. */
+/** `outdated`: the job was submitted again or deleted since it was listed. `suspended`: it stays until its tenant is resumed. */
 export type Redriven = 'redriven' | 'outdated' | 'suspended';
 
-/** The job is queued again, as its tenant's retry_job() would, and goes through the ledger; the letter goes in the same transaction. */
+/** Inside its tenant's walls, so that the ledger says who it was, and of which trace; the operators' API calls the same function. */
 async function redriveJob(pool: Pool, letter: DeadLetterRow, job_id: string): Promise<Redriven> {
   const session = openSession(pool, letter.tenant_id, 'operator:redrive', letter.traceparent ?? undefined);
   try {
-    return await session(async (client) => {
-      const { rows } = await client.query<{ redriven: boolean }>('select app.redrive_job($1, $2) as redriven', [
-        job_id,
-        letter.submission,
-      ]);
-      await removeDead(client, letter.id);
-      return rows[0]?.redriven ? 'redriven' : 'outdated';
-    });
+    const redriven = await session((client) => client.query('select from ledger.redrive_jobs(ids => $1)', [[job_id]]));
+    return redriven.rowCount === 1 ? 'redriven' : 'outdated';
   } catch (error) {
     const code = error instanceof RowhouseError ? error.code : undefined;
     if (code === 'tenant_suspended') return 'suspended';
     if (code !== 'tenant_unknown') throw error;
-    await pool.query(`delete from pgboss.job where name = 'job.dead' and id = $1`, [letter.id]);
     return 'outdated';
   }
 }

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 
-/** Reads pg-boss's tables, whose owner the worker's login is; functions/worker/queue.ts is what writes them. */
+/** Reads pg-boss's tables, whose owner the worker's login is; functions/worker/queue.ts is what writes them. What has died, app.jobs says. */
 
 export interface QueueStatus {
   /** The type of job, or `storage.purge`. */
@@ -9,6 +9,7 @@ export interface QueueStatus {
   /** Waits for the next attempt, or for a tenant to be resumed. */
   delayed: number;
   active: number;
+  /** Dead letters: of jobs, those that nobody has retried. */
   dead: number;
   /** Of what waits. */
   oldest_seconds: number | null;
@@ -21,22 +22,24 @@ const TENANTS = 3;
 
 const STATUS = `
   with message as (
-    select case when name = 'job.dead' then coalesce(data ->> 'type', source_name) else regexp_replace(name, '^job\\.', '') end as type,
-      name = 'job.dead' as dead, state, start_after > now() as delayed, created_on, group_id
+    select regexp_replace(name, '^job\\.', '') as type, state, start_after > now() as delayed, created_on, group_id
     from pgboss.job
-    where (name like 'job.%' or name = 'storage.purge') and state in ('created', 'retry', 'active')
+    where (name like 'job.%' or name = 'storage.purge') and name <> 'job.dead' and state in ('created', 'retry', 'active')
+  ), letter as (
+    select type from ledger.dead_letters() union all
+    select source_name from pgboss.job where name = 'job.dead' and source_name = 'storage.purge' and state in ('created', 'retry')
   ), of_tenant as (
     select type, group_id, count(*)::int as waiting, row_number() over (partition by type order by count(*) desc, group_id) as nth
-    from message where not dead and state <> 'active' and not delayed group by type, group_id
+    from message where state <> 'active' and not delayed group by type, group_id
   ), known as (
-    select type from tenancy.job_types union select type from message
+    select type from tenancy.job_types union select type from message union select type from letter
   )
   select known.type,
-    count(*) filter (where not dead and state <> 'active' and not delayed)::int as waiting,
-    count(*) filter (where not dead and state <> 'active' and delayed)::int as delayed,
-    count(*) filter (where not dead and state = 'active')::int as active,
-    count(*) filter (where dead)::int as dead,
-    extract(epoch from now() - min(created_on) filter (where not dead and state <> 'active' and not delayed))::float8 as oldest_seconds,
+    count(*) filter (where state <> 'active' and not delayed)::int as waiting,
+    count(*) filter (where state <> 'active' and delayed)::int as delayed,
+    count(*) filter (where state = 'active')::int as active,
+    (select count(*)::int from letter where letter.type = known.type) as dead,
+    extract(epoch from now() - min(created_on) filter (where state <> 'active' and not delayed))::float8 as oldest_seconds,
     (select paused_at from tenancy.job_types as t where t.type = known.type) as paused_at,
     coalesce((select json_agg(json_build_object('tenant_id', group_id, 'waiting', waiting) order by nth)
       from of_tenant where of_tenant.type = known.type and nth <= ${TENANTS}), '[]') as tenants

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RowhouseError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { lastWords } from './last-words.ts';
 import { identify, isAlive, type ProcessIdentity, type StopSequence } from './processes.ts';
 import { until } from './until.ts';
 
@@ -84,9 +85,11 @@ export function createChild(spec: ChildSpec, options: ChildOptions): Child {
     if (reason !== undefined || !ready) {
       if (!ready) await kill(running, spec.stopSequence);
       await Promise.race([settled, sleep(1000)]);
+      const { text, hint } = lastWords(lines);
       throw new RowhouseError('stack_failed', {
-        detail: `${spec.name} ${ready ? `ended (${reason})` : 'did not answer'} before it was ready.\n${lines.slice(-8).join('\n')}`,
-        hint: 'The lines above are its own; the whole log is in the logs folder of the state directory.',
+        detail:
+          `${spec.name} ${ready ? `ended (${reason})` : 'did not answer'} before it was ready.\n${text}`.trimEnd(),
+        hint: hint ?? 'The whole log is in the logs folder of the state directory.',
       });
     }
     ended.then((text) => {

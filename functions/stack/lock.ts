@@ -33,7 +33,7 @@ function running(state: StateDirectory, holder: ProcessIdentity | undefined): Ro
   const where = edge ? `at ${edge}` : 'and is starting';
   return new RowhouseError('stack_running', {
     detail: `Process ${holder?.pid ?? 'unknown'} runs a stack in ${state.root}, ${where}.`,
-    hint: 'Use that one, stop it with Ctrl-C, or name another directory with --state-dir.',
+    hint: 'Use that one, stop it with Ctrl-C, or name another directory with --state-dir, here and in the commands that are for it.',
   });
 }
 

@@ -59,6 +59,9 @@ function isPino(line: string): boolean {
 /** A node process that printed something else than a log line is in trouble. */
 export const rateNode: Rate = () => ({ level: 'error' });
 
+/** Said to whoever asks before it can answer: the stack itself does, until it is up. */
+const TOO_EARLY = /\sFATAL: {2}the database system is (?:starting up|not yet accepting connections|in recovery mode)$/;
+
 /**
  * PostgreSQL's severities as pino levels. Its ERROR is a statement refused, which the client was told: nothing is wrong
  * with the server, so it is kept with its severity but at level info. FATAL ends one session, PANIC the server.
@@ -67,6 +70,7 @@ export const ratePostgres: Rate = (line) => {
   const severity = /\s(LOG|WARNING|ERROR|FATAL|PANIC): {2}/.exec(line)?.[1];
   const fields = severity ? { severity } : {};
   if (severity === 'PANIC') return { level: 'fatal', fields };
+  if (TOO_EARLY.test(line)) return { level: 'info', fields };
   if (severity === 'WARNING' || severity === 'FATAL') return { level: 'warn', fields };
   return { level: 'info', fields };
 };

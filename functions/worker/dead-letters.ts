@@ -36,7 +36,7 @@ async function recordEnd(pool: Pool, { message }: DeadLetter): Promise<boolean> 
   }
 }
 
-/** Keeps app.jobs true to the dead letter queue, without taking anything out of it. */
+/** Writes the ends that the queue's dead letters tell of into app.jobs, which is where dead jobs are listed and redriven; then the letter goes. */
 export function watchDeadLetters(options: { pool: Pool; queue: JobQueue; log: Logger }) {
   const { pool, queue, log } = options;
   const stopping = new AbortController();
@@ -45,7 +45,7 @@ export function watchDeadLetters(options: { pool: Pool; queue: JobQueue; log: Lo
     for (const letter of await queue.deadLetters()) {
       if (stopping.signal.aborted) return;
       if (!(await recordEnd(pool, letter))) continue;
-      await queue.markRecorded(letter);
+      await queue.removeDead(letter);
       const { tenant_id, job_id, type } = letter.message;
       log.error({ tenant_id, job_id, type }, 'job is among the dead letters');
     }

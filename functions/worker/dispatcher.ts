@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from '../log.ts';
-import { type Ledger, openLedger, type Round } from './ledger.ts';
+import { openLedger, type Round } from './ledger.ts';
 
 /** Looks again this soon when a look found nothing, and then dozes: most work comes in bursts. */
 const IDLE_LOOKS_MS = [2, 5, 10, 20, 40];
@@ -12,12 +12,13 @@ const GATHER_SHARE = 4;
 const GATHER_MS = 15;
 /** While nobody listens: the first event for somebody who has just begun to may wait as long. */
 const UNHEARD_MS = 250;
-/** A dozing consumer looks this often even when nobody calls. */
+/** A dozing consumer looks this often even when nobody calls; and any consumer for backlogs that a worker has left. */
 const DOZE_MS = 3000;
 const RECONNECT_MS = [100, 250, 500, 1000, 2000, 5000];
 /** Another transaction was in the way, which a tenant can bring about again and again: the others' entries do not wait for that. */
 const IN_THE_WAY = new Set(['23503', '40P01', '40001', '55P03']);
-const IN_THE_WAY_MS = 10;
+export const IN_THE_WAY_MS = 10;
+export const isInTheWay = (error: unknown) => IN_THE_WAY.has(String((error as { code?: unknown }).code));
 
 export interface ConsumerOptions {
   connectionString: string;
@@ -28,10 +29,11 @@ export interface ConsumerOptions {
    * same entries again: what it hands over has to be recognisable by them.
    */
   round: (client: pg.Client) => Promise<Round>;
-  /** Called after a round, when its cursors have moved and its slots are free. */
-  onRound?: () => void;
-  /** The slots that are this follower's at the moment; default: all. */
-  among?: () => readonly number[] | undefined;
+  /**
+   * Hands over some of what tenants have that are set aside, in a transaction of its own; its result is whether there may be more. Called
+   * between rounds while there is any, and now and then: a worker that died may have left some.
+   */
+  backlogs: (client: pg.Client) => Promise<boolean>;
   log: Logger;
 }
 
@@ -40,26 +42,28 @@ export interface ConsumerOptions {
  * entries wait in the ledger meanwhile.
  * @returns stop(), which resolves when the round in hand has been committed
  */
-export function startConsumer({ connectionString, consumer, round, onRound, among, log }: ConsumerOptions) {
+export function startConsumer({ connectionString, consumer, round, backlogs, log }: ConsumerOptions) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const pause = (ms: number) => delay(ms, undefined, { signal }).catch(() => {});
   let failures = 0;
-  let ledger: Ledger | undefined;
-  let called = false;
 
   async function follow(): Promise<void> {
-    ledger = await openLedger(connectionString, consumer);
+    const ledger = await openLedger(connectionString, consumer);
     try {
       await ledger.keepMarks(log);
       let idle = 0;
+      let behind = false;
+      let lookedAt = Number.NEGATIVE_INFINITY;
       while (!signal.aborted) {
         const begun = performance.now();
-        const { entries: count, unheard } = await ledger.follow(round);
+        const { entries: count, unheard, hasBacklogs } = await ledger.follow(round);
         failures = 0;
-        onRound?.();
-        if (called) idle = 0;
-        called = false;
+        if (behind || hasBacklogs || begun - lookedAt > DOZE_MS) {
+          lookedAt = begun;
+          behind = await ledger.run(backlogs);
+          if (behind) continue;
+        }
         if (unheard) {
           await pause(UNHEARD_MS);
         } else if (count > 0) {
@@ -70,7 +74,7 @@ export function startConsumer({ connectionString, consumer, round, onRound, amon
           await pause(IDLE_LOOKS_MS[idle] ?? 0);
           idle += 1;
         } else {
-          const woken = await ledger.sleep(DOZE_MS, signal, among?.());
+          const woken = await ledger.sleep(DOZE_MS, signal);
           if (woken === 'called') idle = 0;
           // Entries that an unfinished writer holds back: look again soon, without spinning.
           if (woken === 'work waits') idle = IDLE_LOOKS_MS.length - 1;
@@ -78,7 +82,6 @@ export function startConsumer({ connectionString, consumer, round, onRound, amon
       }
     } finally {
       await ledger.close();
-      ledger = undefined;
     }
   }
 
@@ -87,7 +90,7 @@ export function startConsumer({ connectionString, consumer, round, onRound, amon
       try {
         await follow();
       } catch (error) {
-        const passes = IN_THE_WAY.has(String((error as { code?: unknown }).code));
+        const passes = isInTheWay(error);
         const wait = passes ? IN_THE_WAY_MS : (RECONNECT_MS[Math.min(failures, RECONNECT_MS.length - 1)] ?? 0);
         if (!passes) failures += 1;
         log.warn({ consumer, error: (error as Error).message, retry_ms: wait }, 'dispatch interrupted');
@@ -98,12 +101,6 @@ export function startConsumer({ connectionString, consumer, round, onRound, amon
 
   const running = run();
   return {
-    /** There may be work in slots that were not this follower's before. */
-    call(): void {
-      called = true;
-      ledger?.call();
-    },
-
     async stop(): Promise<void> {
       stopping.abort();
       await running;

@@ -31,7 +31,7 @@ export const CANCELLED = new Error('the job was cancelled');
 /** How soon a cancelled job stops. Each progress report is a row in the ledger, so not more often. */
 const LOOK_MS = 1000;
 
-/** What the row of a job says when no attempt is left, however each of them ended. */
+/** What the row of a job says when no attempt is left, however each of them ended: by its code the job is a dead letter (ledger.dead_letters). */
 export const ATTEMPTS_EXHAUSTED = {
   code: 'job_attempts_exhausted',
   message: 'Every attempt at this job failed; retry it when the cause is gone',

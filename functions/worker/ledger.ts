@@ -29,12 +29,16 @@ export interface Round {
   slots: Reached[];
   /** There is nobody yet for whom anything could be handed over. */
   unheard?: boolean;
+  /** Tenants with much are set aside: theirs is handed over apart. */
+  hasBacklogs?: boolean;
 }
 
 export type Ledger = Awaited<ReturnType<typeof openLedger>>;
 
 const MAX_SLOTS = 16;
 const MAX_ENTRIES = 500;
+/** Of those that are set aside, in one round: others wait for it. */
+const MAX_BACKLOGS = { tenants: 4, entries: 250 };
 
 /** Connects and listens. The connection belongs to one consumer of one worker: locks and notifications are its session's. */
 export async function openLedger(connectionString: string, consumer: string) {
@@ -77,15 +81,11 @@ export async function openLedger(connectionString: string, consumer: string) {
       return round;
     },
 
-    /**
-     * Dozes until a writer or call() calls, `signal` aborts or `timeoutMs` pass; stays awake when there is work.
-     * @param among the slots whose work counts; undefined: all
-     */
-    async sleep(
-      timeoutMs: number,
-      signal: AbortSignal,
-      among?: readonly number[],
-    ): Promise<'called' | 'timed out' | 'work waits'> {
+    /** Work that moves no cursor. */
+    run: <R>(work: (client: pg.Client) => Promise<R>): Promise<R> => work(client),
+
+    /** Dozes until a writer calls, `signal` aborts or `timeoutMs` pass; stays awake when there is work. */
+    async sleep(timeoutMs: number, signal: AbortSignal): Promise<'called' | 'timed out' | 'work waits'> {
       let wake = () => {};
       const woken = new Promise<void>((resolve) => {
         wake = resolve;
@@ -98,7 +98,7 @@ export async function openLedger(connectionString: string, consumer: string) {
       signal.addEventListener('abort', wake, { once: true });
       const timer = setTimeout(wake, timeoutMs);
       try {
-        const { rows } = await client.query<{ doze: boolean }>('select ledger.doze($1, $2)', [consumer, among ?? null]);
+        const { rows } = await client.query<{ doze: boolean }>('select ledger.doze($1)', [consumer]);
         if (!rows[0]?.doze) return 'work waits';
         if (!signal.aborted) await woken;
         if (lost) throw lost;
@@ -111,9 +111,6 @@ export async function openLedger(connectionString: string, consumer: string) {
       }
     },
 
-    /** Ends a doze. */
-    call: () => onEvent(),
-
     /** To be called before the first round: a restore or a failover ended the connection before. */
     keepMarks: (log: Logger) => keepMarks(client, log),
 
@@ -121,15 +118,15 @@ export async function openLedger(connectionString: string, consumer: string) {
   };
 }
 
+type Taken = Entry & { slot: number; upto_position: string; has_backlogs: boolean };
+
+export type HandOver = (client: pg.Client, entries: Entry[]) => Promise<void>;
+
 /** A round that hands over what ledger.take() returns, in the transaction that took it. */
-export async function takeRound(
-  client: pg.Client,
-  consumer: string,
-  handOver: (client: pg.Client, entries: Entry[]) => Promise<void>,
-): Promise<Round> {
+export async function takeRound(client: pg.Client, consumer: string, handOver: HandOver): Promise<Round> {
   await client.query('begin');
-  const { rows } = await client.query<Entry & { slot: number; upto_position: string }>(
-    `select slot, upto_position, position, tenant_id, tier, table_name, operation, row_id, trace_id, old, new
+  const { rows } = await client.query<Taken>(
+    `select slot, upto_position, has_backlogs, position, tenant_id, tier, table_name, operation, row_id, trace_id, old, new
      from ledger.take($1, $2, $3)`,
     [consumer, MAX_SLOTS, MAX_ENTRIES],
   );
@@ -138,5 +135,25 @@ export async function takeRound(
   if (entries.length > 0) await handOver(client, entries);
   await client.query('commit');
   const reached = new Map(rows.map(({ slot, upto_position }) => [slot, upto_position]));
-  return { entries: entries.length, slots: [...reached].map(([slot, position]) => ({ slot, position })) };
+  return {
+    entries: entries.length,
+    slots: [...reached].map(([slot, position]) => ({ slot, position })),
+    hasBacklogs: rows.some(({ has_backlogs }) => has_backlogs),
+  };
+}
+
+/**
+ * As takeRound(), of tenants that are set aside.
+ * @returns whether there may be more
+ */
+export async function takeBacklogs(client: pg.Client, consumer: string, handOver: HandOver): Promise<boolean> {
+  await client.query('begin');
+  const { rows } = await client.query<Entry>(
+    `select position, tenant_id, tier, table_name, operation, row_id, trace_id, old, new from ledger.take_backlogs($1, $2, $3)`,
+    [consumer, MAX_BACKLOGS.tenants, MAX_BACKLOGS.entries],
+  );
+  const entries = rows.filter(({ position }) => position !== null);
+  if (entries.length > 0) await handOver(client, entries);
+  await client.query('commit');
+  return rows.length > 0;
 }

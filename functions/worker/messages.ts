@@ -10,8 +10,6 @@ export interface JobMessage {
   traceparent?: string;
   /** How many attempts were given back unfinished: by a worker that stopped, or because the tenant was suspended. */
   handed_back: number;
-  /** False until the outcome of a dead letter is known in app.jobs. */
-  recorded: boolean;
 }
 
 export interface PurgeMessage {

@@ -12,6 +12,11 @@ export type JobQueue = Awaited<ReturnType<typeof openQueue>>;
 /** What interrupted handlers get for handing their jobs back. */
 const SETTLE_MS = 3000;
 
+/** Not the letters of purges, which have no row elsewhere: they stay until they are redriven. findJobs() would read those, too. */
+const DEAD_JOBS = `
+  select id, data as message from pgboss.job
+  where name = '${DEAD}' and state in ('created', 'retry') and data ? 'job_id' order by created_on`;
+
 const through = (client: pg.ClientBase) => ({
   executeSql: (text: string, values?: unknown[]) => client.query(text, values),
 });
@@ -75,15 +80,15 @@ export async function openQueue({ connectionString, types, slots, tierLimits, lo
     pauseJobs: (type: string) => boss.offWork(queueName(type), { wait: false }),
     workPurges: (handle: Handler<PurgeMessage>) => work(PURGE, 1, handle),
 
-    /** Jobs that used up their attempts and whose end is not yet known in app.jobs. */
+    /** Jobs that used up their attempts, for whoever writes it into app.jobs. */
     async deadLetters(): Promise<DeadLetter[]> {
-      const found = await boss.findJobs<JobMessage>(DEAD, { data: { recorded: false }, queued: true });
-      return found.map(({ id, data }) => ({ id, message: data }));
+      const { rows } = await boss.getDb().executeSql(DEAD_JOBS);
+      return rows as DeadLetter[];
     },
 
-    /** Notes that the end of a dead letter is known; the letter stays for people to look at. */
-    async markRecorded({ id, message }: DeadLetter): Promise<void> {
-      await boss.update(DEAD, { ...message, recorded: true }, { id });
+    /** The end of a dead letter is known in app.jobs, which alone says from then on what is dead. */
+    async removeDead({ id }: DeadLetter): Promise<void> {
+      await boss.deleteJob(DEAD, id);
     },
 
     /** Stops fetching; after `drainMs` calls `interrupt`, which makes handlers settle soon; then closes. */

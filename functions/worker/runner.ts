@@ -29,6 +29,8 @@ const SUSPECT_SECONDS = 2;
 interface JobError {
   code: string;
   message: string;
+  /** The code of the last attempt's error, where there is no other attempt. */
+  cause?: string;
 }
 
 /** What the tenant may read about an error that is tried again. Never the error's own text: it can hold SQL. */
@@ -100,7 +102,9 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
       }
       log.warn({ err: error, last: lease.last }, 'attempt failed');
       const described = describe(error);
-      await (lease.last ? finish('failed', null, ATTEMPTS_EXHAUSTED) : requeue(described));
+      await (lease.last
+        ? finish('failed', null, { ...ATTEMPTS_EXHAUSTED, cause: described.code })
+        : requeue(described));
       return { settle: lease.last ? 'dead' : 'retry', code: described.code };
     } finally {
       lease.release();

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Logger } from '../log.ts';
 import { startConsumer } from './dispatcher.ts';
-import { type Entry, takeRound } from './ledger.ts';
+import { type Entry, takeBacklogs, takeRound } from './ledger.ts';
 import type { Purge, Submission } from './messages.ts';
 import type { JobQueue } from './queue.ts';
 
@@ -42,7 +42,6 @@ export async function handOver(queue: JobQueue, client: pg.ClientBase, entries: 
         submission: String(entry.new?.queued_at),
         ...(typeof entry.new?.traceparent === 'string' ? { traceparent: entry.new.traceparent } : {}),
         handed_back: 0,
-        recorded: false,
       };
       const ofType = submissions.get(type) ?? [];
       ofType.push({ id, message, tier: entry.tier });
@@ -62,6 +61,7 @@ export function startSubmissions(options: { connectionString: string; queue: Job
     connectionString,
     consumer: CONSUMER,
     round: (client) => takeRound(client, CONSUMER, (inside, entries) => handOver(queue, inside, entries)),
+    backlogs: (client) => takeBacklogs(client, CONSUMER, (inside, entries) => handOver(queue, inside, entries)),
     log,
   });
 }

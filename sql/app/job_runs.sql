@@ -163,26 +163,6 @@ $$;
 comment on function app.abandon_job(uuid, jsonb) is
   'Fails a job whose every attempt died without a word: its delivery is among the dead letters. True if it was not over yet.';
 
---@ function app.redrive_job(uuid,timestamptz)
-create function app.redrive_job(job_id uuid, submission timestamptz)
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-parallel unsafe
-as $$
-begin
-  update app.jobs as j set
-    status = 'queued', queued_at = clock_timestamp(), started_at = null, finished_at = null, error = null,
-    max_attempts = j.attempts + coalesce((select t.max_attempts from tenancy.job_types as t where t.type = j.type), 3)
-  where j.tenant_id = request.tenant_id() and j.id = job_id and j.queued_at = submission and j.status = 'failed';
-  return found;
-end
-$$;
-comment on function app.redrive_job(uuid, timestamptz) is
-  'Queues the failed job of a dead letter again. False: the letter is outdated, the job was submitted again, moved or deleted since.';
-
 --@ grants app.job_runs
 grant execute on function
   app.require_lease(uuid, integer),
@@ -192,6 +172,5 @@ grant execute on function
   app.create_output_file(uuid, integer, text, text, text),
   app.finish_job(uuid, integer, text, jsonb, jsonb),
   app.requeue_job(uuid, integer, jsonb),
-  app.abandon_job(uuid, jsonb),
-  app.redrive_job(uuid, timestamptz)
+  app.abandon_job(uuid, jsonb)
   to rowhouse_worker;

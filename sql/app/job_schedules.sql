@@ -67,14 +67,16 @@ parallel unsafe
 as $$
 declare
   inserted constant boolean := tg_op = 'INSERT';
-  problem text := case when inserted or new.cron <> old.cron then app.cron_problem(new.cron) end;
+  problem text := case when new.cron is null then 'a value is required' when inserted or new.cron <> old.cron then app.cron_problem(new.cron) end;
 begin
   if problem is not null then
     perform request.raise_error('job_schedule_invalid', 'cron: ' || problem, 'for example 30 2 * * mon-fri');
   elsif (inserted or new.time_zone <> old.time_zone) and not app.is_time_zone(new.time_zone) then
     perform request.raise_error('job_schedule_invalid', 'time_zone: no zone is called ' || new.time_zone, 'for example Europe/Berlin');
   elsif (inserted or new.type <> old.type) and not exists (select from tenancy.job_types where type = new.type) then
-    perform request.raise_error('job_type_unknown', format('no worker handles %s', new.type), 'the types are listed in docs/jobs.md');
+    perform request.raise_error('job_type_unknown',
+      case when new.type is null then 'type: a value is required' else format('no worker handles %s', new.type) end,
+      (select 'give one of: ' || string_agg(type, ', ' order by type) from tenancy.job_types));
   end if;
   if inserted or (new.type, new.cron, new.time_zone, new.jitter_seconds, new.enabled)
       <> (old.type, old.cron, old.time_zone, old.jitter_seconds, old.enabled) then

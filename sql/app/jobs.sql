@@ -35,6 +35,8 @@ create table app.jobs (
   constraint jobs_finished_when_over check ((status in ('succeeded', 'failed', 'cancelled')) = (finished_at is not null))
 ) partition by hash (tenant_id);
 create index jobs_created_at_idx on app.jobs (tenant_id, created_at desc, id desc);
+-- The dead letters. No column of it changes in a job that ends well, `error` being null throughout: its updates stay heap-only.
+create index jobs_dead_idx on app.jobs (tenant_id, id) where error ->> 'code' = 'job_attempts_exhausted';
 comment on table app.jobs is $$Jobs
 
 Insert one to submit it: type, input and, if you may repeat the request, an idempotency_key. Its progress, result or error appear in the row.$$;
@@ -70,7 +72,9 @@ begin
   select * into job_type from tenancy.job_types where type = new.type;
   if tg_op = 'INSERT' then
     if job_type.type is null then
-      perform request.raise_error('job_type_unknown', format('no worker handles %s', new.type), 'the types are listed in docs/jobs.md');
+      perform request.raise_error('job_type_unknown',
+        case when new.type is null then 'type: a value is required' else format('no worker handles %s', new.type) end,
+        (select 'give one of: ' || string_agg(type, ', ' order by type) from tenancy.job_types));
     end if;
     new.max_attempts := job_type.max_attempts;
   elsif old.status <> new.status and (old.status, new.status) not in (

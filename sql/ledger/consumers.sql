@@ -143,12 +143,13 @@ as $$
 begin
   delete from ledger.consumers as c where c.consumer = remove_consumer.consumer;
   if found then
+    delete from ledger.backlogs as b where b.consumer = remove_consumer.consumer;
     for slot in 0 .. 15 loop
       execute format('drop sequence %s', ledger.cursor(remove_consumer.consumer, slot));
     end loop;
   end if;
 end
 $$;
-comment on function ledger.remove_consumer(text) is 'Ends a consumer and its cursors. Safe to repeat.';
+comment on function ledger.remove_consumer(text) is 'Ends a consumer, its cursors and its backlogs. Safe to repeat.';
 grant execute on function ledger.remove_consumer(text) to rowhouse_owner;
 set role rowhouse_owner;

@@ -1,6 +1,6 @@
---@ function ledger.is_behind(text,bigint,smallint[])
+--@ function ledger.is_behind(text,bigint)
 set role rowhouse_dispatcher;
-create function ledger.is_behind(consumer text, drawn bigint, among smallint[] default null)
+create function ledger.is_behind(consumer text, drawn bigint)
 returns boolean
 language sql
 volatile
@@ -10,16 +10,14 @@ parallel unsafe
 begin atomic
   select exists (
     select from generate_series(0, 15) as s (slot)
-    where coalesce(pg_sequence_last_value(ledger.cursor(is_behind.consumer, s.slot)), 0) < drawn
-      and (among is null or s.slot = any (among)));
+    where coalesce(pg_sequence_last_value(ledger.cursor(is_behind.consumer, s.slot)), 0) < drawn);
 end;
-comment on function ledger.is_behind(text, bigint, smallint[]) is
-  'Whether a consumer has any slot, or any among those named, to follow up to a position.';
+comment on function ledger.is_behind(text, bigint) is 'Whether a consumer has any slot to follow up to a position.';
 set role rowhouse_owner;
 
---@ function ledger.claim(text,integer,smallint[])
+--@ function ledger.claim(text,integer)
 set role rowhouse_dispatcher;
-create function ledger.claim(consumer text, max_slots integer, among smallint[] default null)
+create function ledger.claim(consumer text, max_slots integer)
 returns table (slot smallint, after_position bigint, settled_position bigint)
 language plpgsql
 volatile
@@ -37,7 +35,7 @@ begin
     raise exception using errcode = 'active_sql_transaction', message = 'ledger.claim() needs isolation level read committed';
   elsif not exists (select from ledger.consumers as c where c.consumer = claim.consumer) then
     raise exception using errcode = 'no_data_found', message = format('no consumer %s of the ledger', claim.consumer);
-  elsif not ledger.is_behind(claim.consumer, drawn, among) then
+  elsif not ledger.is_behind(claim.consumer, drawn) then
     return; -- the usual look: it costs a third of one at the locks
   end if;
   for free in
@@ -46,7 +44,6 @@ begin
     order by random() -- whoever takes a few slots at a time leaves none behind
   loop
     exit when max_slots = 0;
-    continue when free.slot <> all (among);
     continue when coalesce(pg_sequence_last_value(ledger.cursor(claim.consumer, free.slot)), 0) >= free.settled;
     -- The session's, since the cursor moves after the commit. Held already: an earlier claim of this session was not settled.
     continue when free.holder is null and not pg_try_advisory_lock(ledger.cursor_key(claim.consumer, free.slot));
@@ -62,71 +59,10 @@ begin
   end loop;
 end
 $$;
-comment on function ledger.claim(text, integer, smallint[]) is
-  'Takes up to max_slots free slots of a consumer (among those named, if any are), as locks of the session. To be handed over are the entries of each with '
-  'after_position < position <= settled_position, or the first of them. Read them in a later statement: one that calls this function has a '
+comment on function ledger.claim(text, integer) is
+  'Takes up to max_slots free slots of a consumer, as locks of the session. To be handed over are the entries of each with '
+  'after_position < position <= settled_position, or the first of them, but for those of tenants that are set aside (ledger.rejoin()). Read them in a later statement: one that calls this function has a '
   'snapshot from before it. Then commit, and advance(): a crash in between hands the same entries over again.';
-set role rowhouse_owner;
-
---@ function ledger.take(text,integer,integer)
-set role rowhouse_dispatcher;
-create function ledger.take(consumer text, max_slots integer, max_entries integer)
-returns table (slot smallint, upto_position bigint, "position" bigint, tenant_id text, tier text, table_name text, operation text,
-  row_id text, trace_id text, old jsonb, new jsonb)
-language plpgsql
-volatile
-security definer -- the dispatcher reads every tenant's entries; its caller reads none
-set search_path = ''
--- Planning 16 partitions costs more than reading a batch of them. The generic plan guesses at the range, so it has to be kept to the index.
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
-parallel unsafe
-as $$
-#variable_conflict use_column
-declare
-  wanted text[] := (select c.tables from ledger.consumers as c where c.consumer = take.consumer);
-  -- What is not wanted costs a look alone: rounds cost more.
-  most_read constant integer := case when wanted is null then max_entries else 20 * max_entries end;
-  slots smallint[];
-  afters bigint[];
-  uptos bigint[];
-begin
-  select array_agg(c.slot), array_agg(c.after_position), array_agg(c.settled_position) into slots, afters, uptos
-  from ledger.claim(take.consumer, max_slots) as c;
-  if slots is null then
-    return;
-  end if;
-  select array_agg(c.slot), array_agg(case when batch.has_wanted then c.after_position end), array_agg(batch.upto_position) into slots, afters, uptos
-  from unnest(slots, afters, uptos) as c (slot, after_position, settled_position)
-  cross join lateral (
-    select count(*) filter (where e.is_wanted) > 0,
-      coalesce((array_agg(e.position) filter (where e.is_wanted))[max_entries],
-        case when count(*) = most_read then max(e.position) end, c.settled_position)
-    from (
-      select e.position, wanted is null or e.table_name = any (wanted) from ledger.entries as e
-      where e.slot = c.slot and e.position > c.after_position and e.position <= c.settled_position
-      order by e.position
-      limit most_read) as e (position, is_wanted)) as batch (has_wanted, upto_position);
-  -- A statement less where nothing is wanted, which is most rounds.
-  if array_remove(afters, null) = '{}' then
-    return query select c.slot, c.upto_position, null::bigint, null, null, null, null, null, null, null::jsonb, null::jsonb
-      from unnest(slots, uptos) as c (slot, upto_position);
-    return;
-  end if;
-  return query
-    select c.slot, c.upto_position, e.position, e.tenant_id::text, t.tier, e.table_name, e.operation, e.row_id, e.trace_id, e.old, e.new
-    from unnest(slots, afters, uptos) as c (slot, after_position, upto_position)
-    left join ledger.entries as e on e.slot = c.slot and e.position > c.after_position and e.position <= c.upto_position
-      and (wanted is null or e.table_name = any (wanted))
-    left join tenancy.tenants as t on t.id = e.tenant_id
-    order by c.slot, e.position;
-end
-$$;
-comment on function ledger.take(text, integer, integer) is
-  'ledger.claim(), and the entries of the consumer''s tables: at most max_entries of each slot, in order. A slot that has none is one '
-  'row without a position. Hand them over, commit, then advance() each slot to its upto_position.';
-grant execute on function ledger.take(text, integer, integer) to rowhouse_worker;
 set role rowhouse_owner;
 
 --@ function ledger.advance(text,smallint[],bigint[])

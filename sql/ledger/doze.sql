@@ -1,6 +1,6 @@
---@ function ledger.doze(text,smallint[])
+--@ function ledger.doze(text)
 set role rowhouse_dispatcher;
-create function ledger.doze(consumer text, among smallint[] default null)
+create function ledger.doze(consumer text)
 returns boolean
 language plpgsql
 volatile
@@ -14,17 +14,17 @@ begin
   perform pg_advisory_lock_shared(ledger.sleeper_key());
   -- A writer that found no sleeper took its writer's lock before it looked: it is still seen here, or its entry is.
   drawn := (select last_value from ledger.positions);
-  if ledger.is_behind(doze.consumer, drawn, among) then
+  if ledger.is_behind(doze.consumer, drawn) then
     perform pg_advisory_unlock_shared(ledger.sleeper_key());
     return false;
   end if;
   return true;
 end
 $$;
-comment on function ledger.doze(text, smallint[]) is
-  'True: nothing is pending (in the slots named, if any are), and this session is woken by NOTIFY ledger_wake when something is; listen first, call rouse() after. '
+comment on function ledger.doze(text) is
+  'True: nothing is pending, and this session is woken by NOTIFY ledger_wake when something is; listen first, call rouse() after. '
   'False: there is work to take.';
-grant execute on function ledger.doze(text, smallint[]) to rowhouse_worker;
+grant execute on function ledger.doze(text) to rowhouse_worker;
 set role rowhouse_owner;
 
 --@ function ledger.rouse()

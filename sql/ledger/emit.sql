@@ -57,5 +57,6 @@ begin
 end
 $$;
 comment on function ledger.emit_event(text, text, jsonb) is
-  'Emits an event of the sealed tenant, if the transaction commits. Returns its position. Raises event_invalid, event_too_large.';
+  'Emits an event of the sealed tenant, if the transaction commits. Returns its position. Its data is not compared with the schema of a declared '
+  'type. Raises event_invalid, event_too_large.';
 grant execute on function ledger.emit_event(text, text, jsonb) to rowhouse_worker;

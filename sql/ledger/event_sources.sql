@@ -8,11 +8,13 @@ create table ledger.event_sources (
   policy_version text collate "C",
   read_role text collate "C",
   version integer not null default 1,
+  begins_after bigint[] not null default '{0}',
   description text,
   schema jsonb not null,
   constraint event_sources_pkey primary key (name),
   constraint event_sources_read_role_known check (read_role in ('viewer', 'member', 'admin', 'owner')),
   constraint event_sources_version_positive check (version > 0),
+  constraint event_sources_versions_begin check (cardinality(begins_after) = version and (relation is null or begins_after[1] = 0)),
   constraint event_sources_table_has_columns check (
     (relation is null) = (columns is null) and cardinality(columns) is not distinct from cardinality(shown_after))
 );
@@ -25,7 +27,10 @@ comment on column ledger.event_sources.shown_after is
 comment on column ledger.event_sources.policy_role is 'Who may read the table by protect()''s policy, in its policy_version; null: the policy is another.';
 comment on column ledger.event_sources.policy_version is 'ledger.row_version() of that policy, so that it need not be printed and compared again.';
 comment on column ledger.event_sources.read_role is 'The least role that sees its events, as it was given; null: whoever may read every row of the table.';
-comment on column ledger.event_sources.version is 'Rises when a column is taken away or changes its type: the last part of dataschema.';
+comment on column ledger.event_sources.version is 'Rises when a reader of the schema before could not read what comes: the last part of dataschema.';
+comment on column ledger.event_sources.begins_after is
+  'Of each version, the position behind which entries are of it. Where only columns were taken away, it begins where the one before did: they '
+  'are taken from entries of before, too. What was emitted before its type was declared is of none.';
 comment on column ledger.event_sources.schema is 'JSON Schema of a row of the table, or of the emitted data.';
 grant select on ledger.event_sources to tenant_user, rowhouse_dispatcher;
 
@@ -55,6 +60,11 @@ comment on table ledger.past_event_schemas is 'The schemas that earlier versions
 grant select on ledger.past_event_schemas to tenant_user;
 
 --@ function ledger.keep_event_source(ledger.event_sources)
+-- A version begins behind the last position that was drawn when this is called; what matters of an entry is when its own was drawn, however late it
+-- commits. Of a table: `alter table` waits for whoever has changed its rows, and keeps out who would, until its transaction ends. So
+-- no entry is of a wrong version if this is called in that transaction, before that writes rows of its own; called later, what was
+-- written in between counts as of the version before. Of an emitted type: nothing waits, and what is emitted between this call and its commit
+-- counts as of the new version, of which its producer could not know. Hence the last statement of a short transaction, before producers change.
 create function ledger.keep_event_source(wanted ledger.event_sources)
 returns void
 language plpgsql
@@ -65,30 +75,35 @@ parallel unsafe
 as $$
 declare
   present ledger.event_sources;
+  drawn bigint;
+  change text;
 begin
   select * into present from ledger.event_sources where name = wanted.name for update;
-  if not found then
+  drawn := (select last_value from ledger.positions);
+  if present.name is null then
     wanted.shown_after := case when wanted.columns is not null then array_fill(0::bigint, array[cardinality(wanted.columns)]) end;
+    wanted.begins_after := array[case when wanted.columns is null then drawn else 0 end];
     insert into ledger.event_sources select wanted.*;
     return;
   end if;
   if wanted.columns is not null then
     wanted.shown_after := array(
-      select coalesce(present.shown_after[array_position(present.columns, c.name)], (select last_value from ledger.positions))
+      select coalesce(present.shown_after[array_position(present.columns, c.name)], drawn)
       from unnest(wanted.columns) with ordinality as c (name, nth) order by c.nth);
   end if;
   wanted.version := present.version;
-  -- A reader of the old schema reads what only has more. Descriptions are words.
-  if exists (
-    select from jsonb_each(present.schema -> 'properties') as was
-    where was.value - 'description' is distinct from (wanted.schema -> 'properties' -> was.key) - 'description')
-    or (present.schema -> 'properties' is null and present.schema <> wanted.schema) then
+  wanted.begins_after := present.begins_after;
+  change := ledger.schema_change(present.schema, wanted.schema);
+  if change <> 'none' then
     insert into ledger.past_event_schemas (name, version, schema) values (present.name, present.version, present.schema);
     wanted.version := present.version + 1;
+    wanted.begins_after := wanted.begins_after
+      || case when change = 'fewer' and wanted.columns is not null then present.begins_after[present.version] else drawn end;
   end if;
-  update ledger.event_sources set (relation, columns, shown_after, policy_role, policy_version, read_role, version, description, schema)
+  update ledger.event_sources
+  set (relation, columns, shown_after, policy_role, policy_version, read_role, version, begins_after, description, schema)
     = (wanted.relation, wanted.columns, wanted.shown_after, wanted.policy_role, wanted.policy_version, wanted.read_role, wanted.version,
-      wanted.description, wanted.schema)
+      wanted.begins_after, wanted.description, wanted.schema)
   where name = wanted.name;
 end
 $$;
@@ -156,4 +171,5 @@ begin
 end
 $$;
 comment on function ledger.declare_event_type(text, text, jsonb, text) is
-  'Says what an emitted type means and who may see it. Undeclared types may be emitted, too: any viewer sees them, and they have no dataschema. Safe to repeat.';
+  'Says what an emitted type means, who may see it, and what the data of those to come is like: a promise of its producers, which nothing enforces. '
+  'Undeclared types may be emitted, too: any viewer sees them, and they have no dataschema. Safe to repeat.';

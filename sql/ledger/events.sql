@@ -64,6 +64,33 @@ comment on function ledger.columns_at(text[], bigint[], bigint) is
   'The columns that the entry of a position shows (ledger.event_sources). The planner inlines it, since it has no sub-select.';
 grant execute on function ledger.columns_at(text[], bigint[], bigint) to tenant_user, rowhouse_dispatcher;
 
+--@ function ledger.earlier_version(bigint[],bigint)
+create function ledger.earlier_version(begins_after bigint[], "position" bigint)
+returns integer
+language sql
+immutable
+security invoker
+set search_path = ''
+parallel safe
+begin atomic
+  select coalesce(max(b.version), 0)::integer from unnest(begins_after) with ordinality as b (after, version) where b.after < "position";
+end;
+comment on function ledger.earlier_version(bigint[], bigint) is 'Part of ledger.version_at(): that of an entry from before the last one began.';
+grant execute on function ledger.earlier_version(bigint[], bigint) to tenant_user, rowhouse_dispatcher;
+
+--@ function ledger.version_at(bigint[],bigint)
+create function ledger.version_at(begins_after bigint[], "position" bigint)
+returns integer
+language sql
+immutable
+security invoker
+parallel safe
+return case when "position" > all (begins_after) then cardinality(begins_after) else ledger.earlier_version(begins_after, "position") end;
+comment on function ledger.version_at(bigint[], bigint) is
+  'Which version of its type the entry of a position is of (ledger.event_sources); 0: it is from before the type was declared. The planner '
+  'inlines it, since it has no sub-select.';
+grant execute on function ledger.version_at(bigint[], bigint) to tenant_user, rowhouse_dispatcher;
+
 --@ function ledger.trace_parent(text,bigint)
 create function ledger.trace_parent(trace_id text, "position" bigint)
 returns text
@@ -93,8 +120,8 @@ create view ledger.events with (security_invoker = true) as
           'changed', to_jsonb(case when not e.changed <@ s.columns
             then array(select c from unnest(e.changed) as c where c = any (s.columns)) else e.changed end))) end
       from (
-        select s.version, ledger.columns_at(s.columns, s.shown_after, e.position) as columns
-        from ledger.event_sources as s where s.name = e.table_name offset 0) as s), '{}') as event
+        select ledger.version_at(s.begins_after, e.position) as version, ledger.columns_at(s.columns, s.shown_after, e.position) as columns
+        from ledger.event_sources as s where s.name = e.table_name and e.position > s.begins_after[1] offset 0) as s), '{}') as event
   from ledger.entries as e
   where e.operation = 'emit' or e.table_name in (select s.name from ledger.event_sources as s where s.relation is not null);
 comment on view ledger.events is

@@ -40,7 +40,8 @@ declare
   drawn bigint := (select last_value from ledger.positions);
 begin
   return query
-    select c.consumer, s.slot, reached.position, waiting.entries, round(extract(epoch from clock_timestamp() - waiting.since), 3),
+    select c.consumer, s.slot, reached.position, waiting.entries + aside.entries,
+      round(extract(epoch from clock_timestamp() - least(waiting.since, aside.since)), 3),
       case when s.settled < drawn then s.writer end, case when s.settled < drawn and s.writer is null then ledger.prepared_writer(s.slot) end, s.holder
     from ledger.consumers as c
     cross join lateral ledger.slots(c.consumer, drawn) as s
@@ -56,11 +57,25 @@ begin
         select from ledger.entries as e
         where e.slot = s.slot and e.position > known.position order by e.position limit 100000) as counted
     ) as waiting
+    cross join lateral (
+      select coalesce(sum(backlog.entries), 0)::bigint as entries, min(backlog.since) as since
+      from ledger.backlogs as b
+      cross join lateral (
+        select count(*) as entries, (
+          select e.occurred_at from ledger.entries as e
+          where e.tenant_id = b.tenant_id and e.position > b.position and e.position <= known.position order by e.position limit 1) as since
+        from (
+          select from ledger.entries as e
+          where e.tenant_id = b.tenant_id and e.position > b.position and e.position <= known.position order by e.position limit 100000) as counted
+      ) as backlog
+      where b.consumer = c.consumer and b.slot = s.slot
+    ) as aside
     order by c.consumer, s.slot;
 end
 $$;
 comment on function ledger.lag() is
-  'How far each consumer is behind, slot by slot: entries that have committed and are not handed over (counted up to 100,000), the age of '
+  'How far each consumer is behind, slot by slot: entries that have committed and are not handed over (counted up to 100,000, and as many of each '
+  'tenant that is set aside), the age of '
   'the first of them, the process whose unfinished transaction holds the slot back, or the id of a prepared transaction that does (it has no process, '
   'and ends by COMMIT PREPARED or ROLLBACK PREPARED alone), and the process that hands entries over right now.';
 grant execute on function ledger.lag() to rowhouse_worker, rowhouse_owner;

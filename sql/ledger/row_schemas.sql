@@ -55,3 +55,40 @@ begin atomic
   where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attname = any (columns);
 end;
 comment on function ledger.row_schema(regclass, regclass, text[]) is 'JSON Schema of these columns of a table, from the catalogue and its comments.';
+
+--@ function ledger.schema_without(jsonb,text[])
+create function ledger.schema_without(schema jsonb, keywords text[])
+returns jsonb
+language sql
+immutable
+security invoker
+parallel safe
+-- `true` and `false` are schemas, too.
+return case when jsonb_typeof(schema) = 'object' then schema - keywords else schema end;
+comment on function ledger.schema_without(jsonb, text[]) is 'A schema without some of its keywords.';
+
+--@ function ledger.schema_change(jsonb,jsonb)
+create function ledger.schema_change(present jsonb, wanted jsonb)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+parallel safe
+begin atomic
+  with keywords (words, apart) as (values ('{$comment,description,examples,title}'::text[], '{$comment,description,examples,title,properties}'::text[]))
+  select case
+    -- What said nothing of any property allowed all.
+    when (present ? 'properties') <> (wanted ? 'properties')
+      or ledger.schema_without(present, k.apart) <> ledger.schema_without(wanted, k.apart)
+      or exists (
+        select from jsonb_each(present -> 'properties') as was join jsonb_each(wanted -> 'properties') as becomes using (key)
+        where ledger.schema_without(was.value, k.words) <> ledger.schema_without(becomes.value, k.words)) then 'other'
+    when exists (
+      select from jsonb_each(present -> 'properties') as was
+      left join jsonb_each(wanted -> 'properties') as becomes using (key) where becomes.key is null) then 'fewer'
+    else 'none' end
+  from keywords as k;
+end;
+comment on function ledger.schema_change(jsonb, jsonb) is
+  'What readers of a schema would find changed in another: none (it may have more properties, and other words), fewer properties, or other.';

@@ -39,7 +39,7 @@ create table tenancy.plans (
   constraint plans_webhooks_positive check (webhook_endpoints >= 0 and delivery_concurrency > 0 and delivery_weight > 0)
 );
 comment on table tenancy.plans is 'What a tenant of each tier may use. tenancy.tenant_settings has the exceptions.';
-comment on column tenancy.plans.job_concurrency is 'Jobs of one tenant that run at the same time.';
+comment on column tenancy.plans.job_concurrency is 'Jobs of one type of one tenant that run at the same time, over all workers.';
 comment on column tenancy.plans.read_rate is 'Tokens that the tenant''s bucket gains each second: GET and HEAD.';
 comment on column tenancy.plans.read_burst is 'Tokens that the bucket holds.';
 comment on column tenancy.plans.write_rate is 'As read_rate, for requests that write.';
@@ -51,7 +51,8 @@ comment on column tenancy.plans.cache_bytes is 'What one edge keeps of the tenan
 comment on column tenancy.plans.open_streams is 'Streams of events that one edge keeps open for the tenant.';
 comment on column tenancy.plans.job_schedules is 'Schedules that a tenant may have.';
 comment on column tenancy.plans.webhook_endpoints is 'Webhook endpoints that a tenant may have.';
-comment on column tenancy.plans.delivery_concurrency is 'Deliveries of one tenant that one worker has under way at the same time.';
+comment on column tenancy.plans.delivery_concurrency is
+  'Deliveries of one tenant that one worker has under way at the same time: N workers, up to N times as many, beside its jobs.';
 comment on column tenancy.plans.delivery_weight is 'The tenant''s share of a worker''s deliveries while there are more than it can have under way.';
 comment on column tenancy.plans.pool is 'The pool of tenancy.pools that the tier is served from; null for the shared ones.';
 grant select on tenancy.plans to rowhouse_worker, operator;

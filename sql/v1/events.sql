@@ -49,8 +49,12 @@ create view v1.event_types with (security_invoker = true) as
 comment on view v1.event_types is $$Types of events
 
 What the data of each type looks like, as JSON Schema, for this version of it and those before. emit_event takes other types, too.$$;
-comment on column v1.event_types.version is 'The last part of the event''s dataschema. It rises when a column is taken away or changes its type, not when one is added.';
-comment on column v1.event_types.schema is 'JSON Schema (draft 2020-12) of the event''s data.';
+comment on column v1.event_types.version is
+  'The last part of the event''s dataschema. It rises when a column is taken away or changes its type, or a declared schema changes in more than words, not '
+  'when something is added. An event from before a change of type keeps its version.';
+comment on column v1.event_types.schema is
+  'JSON Schema (draft 2020-12) of the event''s data. Of a table''s events it is made from the columns; of an emitted type it is what its producers '
+  'promise: nothing compares their data with it.';
 grant select on v1.event_types to tenant_user;
 
 --@ function v1.emit_event(text,text,jsonb)
@@ -75,5 +79,6 @@ $$;
 comment on function v1.emit_event(text, text, jsonb) is $$Emit an event
 
 Of a type of your own: words of a-z, A-Z, 0-9 and _ with dots between them, such as order.paid. It reaches webhooks and streams like any other, once, in the
-tenant's order. subject: what it is about; data: any JSON of up to 64 KiB.$$;
+tenant's order. subject: what it is about; data: any JSON of up to 64 KiB. Of a type that is in event_types it should fit the schema, which consumers
+go by: nothing compares it here.$$;
 grant execute on function v1.emit_event(text, text, jsonb) to tenant_user;

@@ -49,8 +49,9 @@ $$;
 comment on function v1.replay_webhook_deliveries(uuid, bigint, bigint, timestamptz, timestamptz, timestamptz, boolean) is
 $$Replay deliveries
 
-For admins and owners. Events of a range of positions or times that the endpoint asks for are sent again, 100 a second, also those from before it was made
-or from while it was disabled; with failed_since, only the dead ones since then. They keep their webhook-id. dry_run: how many it would be.$$;
+For admins and owners. Events of a range of positions or times that the endpoint asks for are sent again, 100 a second, or of one order one after
+the other, also those from before it was made or from while it was disabled; with failed_since, only the dead ones since then. They keep their
+webhook-id. dry_run: how many it would be.$$;
 grant execute on function v1.replay_webhook_deliveries(uuid, bigint, bigint, timestamptz, timestamptz, timestamptz, boolean) to tenant_user;
 
 --@ function v1.redeliver_webhook(uuid,bigint)

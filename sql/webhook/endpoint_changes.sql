@@ -13,10 +13,11 @@ declare
     where conrelid = 'webhook.endpoints'::regclass and conname = broken));
 begin
   perform request.raise_error('webhook_endpoint_invalid',
-    case when missing <> '' then format('%s must not be null', missing) else format('%s does not hold', broken) end,
+    field || case when missing <> '' then ' must not be null' else ' does not fit' end,
     field || ': ' || case field
       when 'url' then 'https, without credentials or fragment, at most 2048 characters'
-      when 'event_types' then '1 to 100, such as app.jobs.*'
+      -- Not a name such as app.jobs.*: edges let no text pass that could name a table.
+      when 'event_types' then '1 to 100, words of a-z, A-Z, 0-9, _ and * with dots between them, such as order.*; 10 with a * before the end'
       when 'ordering' then 'none, subject or endpoint'
       when 'rate' then '1 to 10000 a second, or null'
       when 'headers' then 'an object of names and values'
@@ -75,12 +76,15 @@ parallel unsafe
 as $$
 begin
   new.revision := old.revision + 1;
+  if (new.enabled and not old.enabled) or new.url is distinct from old.url or new.headers is distinct from old.headers then
+    -- Another generation: what a worker still has to say of the receiver before counts no more.
+    update webhook.endpoint_states
+    set circuit = 'closed', opened = 0, paused_until = null, failing_since = null, failures = 0, last_error = null, generation = generation + 1
+    where tenant_id = new.tenant_id and endpoint_id = new.id;
+  end if;
   if new.enabled and not old.enabled then
     new.disabled_reason := null;
     new.disabled_at := null;
-    update webhook.endpoint_states
-    set circuit = 'closed', opened = 0, paused_until = null, failing_since = null, failures = 0, generation = generation + 1
-    where tenant_id = new.tenant_id and endpoint_id = new.id;
   elsif old.enabled and not new.enabled then
     new.disabled_reason := coalesce(new.disabled_reason, 'by_request');
     new.disabled_at := now();
@@ -100,8 +104,27 @@ end
 $$;
 comment on function webhook.guard_endpoint() is
   'What follows from a change of an endpoint: workers see its revision, the values of headers are put away encrypted, an endpoint that is '
-  'enabled again starts without a past. What it may not become is refused as create_webhook_endpoint does.';
+  'enabled again, or gets another url or other headers, starts without a past. What it may not become is refused as create_webhook_endpoint does.';
 
 --@ trigger guard_endpoint on webhook.endpoints
 create trigger guard_endpoint before update on webhook.endpoints
   for each row execute function webhook.guard_endpoint();
+
+--@ function webhook.half_open(text,uuid)
+set role rowhouse_dispatcher;
+create function webhook.half_open(tenant text, endpoint uuid)
+returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+parallel unsafe
+begin atomic
+  -- Not closed: one delivery says whether the receiver is well, and what has failed since when still counts.
+  update webhook.endpoint_states as s set circuit = 'half_open', opened = 0, paused_until = null, generation = s.generation + 1
+  where s.tenant_id = tenant and s.endpoint_id = endpoint and (s.circuit <> 'closed' or s.paused_until > now());
+end;
+comment on function webhook.half_open(text, uuid) is
+  'Part of webhook.replay() and webhook.send_test(): one delivery goes to an endpoint whose circuit is open, or that is paused, without waiting '
+  'for the end of that. If it arrives, the others follow; if not, the circuit is open for as long as the first time.';
+set role rowhouse_owner;

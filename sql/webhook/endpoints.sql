@@ -9,6 +9,18 @@ return array(select replace(replace(pattern, '_', '\_'), '*', '%') from unnest(e
 comment on function webhook.like_patterns(text[]) is 'Event types with `*` for any characters, as patterns of LIKE.';
 grant execute on function webhook.like_patterns(text[]) to tenant_user, rowhouse_dispatcher;
 
+--@ function webhook.inner_wildcards(text[])
+create function webhook.inner_wildcards(event_types text[])
+returns integer
+language sql
+immutable
+security invoker
+parallel safe
+return cardinality(array(select pattern from unnest(event_types) as pattern where pattern ~ '[*].'));
+comment on function webhook.inner_wildcards(text[]) is
+  'How many of the types have a `*` elsewhere than at the end. To compare one with a type can take as many steps as both have characters, multiplied.';
+grant execute on function webhook.inner_wildcards(text[]) to tenant_user, rowhouse_dispatcher;
+
 --@ table webhook.endpoints
 create table webhook.endpoints (
   tenant_id tenancy.tenant_id not null,
@@ -35,16 +47,19 @@ create table webhook.endpoints (
   constraint endpoints_url_form check (
     url ~ '^https?://([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?$' and url !~ '#' and length(url) <= 2048),
   constraint endpoints_event_types_form check (
-    cardinality(event_types) between 1 and 100
+    cardinality(event_types) between 1 and 100 and array_ndims(event_types) = 1
     and array_to_string(event_types, ',', '?') ~ '^[A-Za-z0-9_*]+(\.[A-Za-z0-9_*]+)*(,[A-Za-z0-9_*]+(\.[A-Za-z0-9_*]+)*)*$'
     and length(array_to_string(event_types, ',', '?')) <= 10000),
+  -- Everybody's dispatch waits for the comparisons.
+  constraint endpoints_event_types_wildcards check (webhook.inner_wildcards(event_types) <= 10),
   constraint endpoints_ordering_known check (ordering in ('none', 'endpoint', 'subject')),
   constraint endpoints_rate_range check (rate between 1 and 10000),
   constraint endpoints_headers_form check (jsonb_typeof(headers) = 'object'),
   constraint endpoints_projection_form check (
-    cardinality(projection) between 0 and 100
+    cardinality(projection) between 0 and 100 and coalesce(array_ndims(projection), 1) = 1
     and array_to_string(projection, ',', '?') ~ '^([A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?(,[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?)*)?$'),
-  constraint endpoints_signing_known check (signing <@ '{v1,v1a}' and cardinality(signing) between 1 and 2),
+  constraint endpoints_signing_known check (
+    signing <@ '{v1,v1a}' and cardinality(signing) between 1 and 2 and array_ndims(signing) = 1),
   constraint endpoints_timeout_range check (timeout_ms between 1000 and 30000),
   constraint endpoints_description_length check (length(description) <= 1000),
   constraint endpoints_disabled_says_why check (enabled = (disabled_reason is null) and enabled = (disabled_at is null))
@@ -101,9 +116,9 @@ create table webhook.endpoint_states (
   constraint endpoint_states_circuit_known check (circuit in ('closed', 'open', 'half_open'))
 ) partition by hash (tenant_id);
 comment on table webhook.endpoint_states is
-  'What workers keep of an endpoint beyond their leases. Written once a second at the most: a held snapshot must not bloat it.';
+  'What workers keep of an endpoint beyond their leases. While nothing fails, written once a second at the most: a held snapshot must not bloat it.';
 comment on column webhook.endpoint_states.watermark is 'No delivery up to here waits for its first attempt.';
-comment on column webhook.endpoint_states.generation is 'Counts how often the watermark was lowered, so that a worker does not raise it again.';
+comment on column webhook.endpoint_states.generation is 'Counts how often the watermark was lowered or the circuit reset, so that a worker does not undo it.';
 comment on column webhook.endpoint_states.opened is 'How often the circuit has opened since the last success.';
 comment on column webhook.endpoint_states.failing_since is 'When the first attempt failed since the last one that succeeded.';
 comment on column webhook.endpoint_states.failures is 'Attempts that have failed since then.';

@@ -82,8 +82,12 @@ begin
     update webhook.endpoint_states as s set
       watermark = case when s.generation = r.generation and not passed.over then greatest(s.watermark, r.watermark) else s.watermark end,
       generation = case when s.generation = r.generation and passed.over then s.generation + 1 else s.generation end,
-      circuit = r.circuit, opened = r.opened, paused_until = to_timestamp(r.paused / 1000), failing_since = to_timestamp(r.failing / 1000),
-      failures = r.failures, last_error = r.error
+      circuit = case when s.generation = heard.generation then r.circuit else s.circuit end,
+      opened = case when s.generation = heard.generation then r.opened else s.opened end,
+      paused_until = case when s.generation = heard.generation then to_timestamp(r.paused / 1000) else s.paused_until end,
+      failing_since = case when s.generation = heard.generation then to_timestamp(r.failing / 1000) else s.failing_since end,
+      failures = case when s.generation = heard.generation then r.failures else s.failures end,
+      last_error = case when s.generation = heard.generation then r.error else s.last_error end
     from jsonb_to_recordset(states) as r (t text, e uuid, generation bigint, watermark bigint, circuit text, opened integer, paused float8,
       failing float8, failures bigint, error text)
     join webhook.endpoint_states as known on known.tenant_id = r.t and known.endpoint_id = r.e
@@ -91,6 +95,8 @@ begin
       select from webhook.deliveries as d
       where d.tenant_id = r.t and d.endpoint_id = r.e and d.position > known.watermark and d.position <= r.watermark
         and d.status = 'pending' and d.next_attempt_at is null)) as passed (over)
+    -- What was seen before its tenant changed the endpoint, or had it tried again, says nothing of the receiver any more.
+    cross join lateral (select case when r.circuit is not null then r.generation end) as heard (generation)
     where s.tenant_id = r.t and s.endpoint_id = r.e;
   end if;
   return recorded;
@@ -98,8 +104,8 @@ end
 $$;
 comment on function webhook.record(jsonb, jsonb, jsonb, jsonb) is
   'What came of attempts, in one statement for all of them. parked: deliveries that wait behind one of their order; freed: orders of '
-  'which one was settled, so that the next is due if it was blocked; states: what the leaseholder keeps of endpoints. Returns how many attempts '
-  'were recorded: not those of deliveries that are gone or that were recorded before. Raises lock_not_available where somebody has any of the rows.';
+  'which one was settled, so that the next is due if it was blocked; states: what workers keep of endpoints (no circuit: their health is as it '
+  'was). Returns how many attempts were recorded: not those of deliveries that are gone or that were recorded before. Raises lock_not_available where somebody has any of the rows.';
 grant execute on function webhook.record(jsonb, jsonb, jsonb, jsonb) to rowhouse_worker;
 set role rowhouse_owner;
 

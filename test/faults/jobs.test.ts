@@ -153,10 +153,11 @@ describe('a job that kills its worker', { timeout: 150_000 }, () => {
     const after = await globex.start('test.steps', { steps: 1, step_ms: 1 });
     await globex.reaches(after, ['succeeded']);
 
-    const { rows } = await stack.admin.query(
-      `select group_id, source_name, data ->> 'job_id' as job_id from pgboss.job where name = 'job.dead'`,
-    );
-    expect(rows).toEqual([{ group_id: 't_acme', source_name: 'job.test.crash', job_id: poison }]);
+    const { rows } = await stack.admin.query('select tenant_id, type, job_id, code from ledger.dead_letters()');
+    expect(rows).toEqual([{ tenant_id: 't_acme', type: 'test.crash', job_id: poison, code: null }]);
+    // The queue's own letter only brought the news.
+    const letters = () => count(`select count(*)::int as n from pgboss.job where name = 'job.dead'`);
+    expect(await holds(async () => (await letters()) === 0)).toBe(true);
     await worker.stop();
   });
 });

@@ -185,4 +185,41 @@ describe('a worker that dies', { timeout: 120_000 }, () => {
     expect(await until(none, { timeoutMs: 30_000 })).toBe(true);
     expect(await handOvers()).toEqual({ jobs: submitted, least: 1, most: 1 });
   });
+
+  test('in a backlog leaves it to another: a neighbour’s job does not wait for it, and each is handed over once', async () => {
+    const { id } = await one<{ id: string }>(
+      `select 't_next_' || n as id from generate_series(1, 200) as n where ledger.slot('t_next_' || n) = ledger.slot('t_acme') limit 1`,
+    );
+    await stack.createTenant(id);
+    // Of a type that no worker here runs: they stay in its queue.
+    await stack.admin.query(`insert into tenancy.job_types (type, description) values ('test.nobody', 'test')`);
+    const queueUp = (tenant: string, jobs: number) =>
+      stack.admin.query(
+        `insert into app.jobs (tenant_id, type, input, created_by) select $1, 'test.nobody', '{}', 'test' from generate_series(1, $2::int)`,
+        [tenant, jobs],
+      );
+    const handed = (tenant: string) =>
+      one<{ messages: number; jobs: number }>(
+        `select count(*)::int as messages, count(distinct data ->> 'job_id')::int as jobs
+         from pgboss.job where name = 'job.test.nobody' and data ->> 'tenant_id' = $1`,
+        tenant,
+      );
+    const reaches = (tenant: string, jobs: number, timeoutMs: number) =>
+      until(async () => (await handed(tenant)).jobs >= jobs, { timeoutMs, intervalMs: 5 });
+
+    await queueUp('t_acme', 30_000);
+    for (let life = 1; life <= 3; life += 1) {
+      const worker = await started();
+      expect(await reaches('t_acme', (await handed('t_acme')).jobs + 1, 20_000)).toBe(true);
+      await queueUp(id, 1);
+      expect(await reaches(id, life, 20_000)).toBe(true);
+      if (life === 1) expect((await handed('t_acme')).jobs).toBeLessThan(30_000);
+      await worker.kill();
+      workers.splice(workers.indexOf(worker), 1);
+    }
+    await started();
+    expect(await reaches('t_acme', 30_000, 60_000)).toBe(true);
+    expect(await handed('t_acme')).toEqual({ messages: 30_000, jobs: 30_000 });
+    expect(await handed(id)).toEqual({ messages: 3, jobs: 3 });
+  });
 });

@@ -343,6 +343,14 @@ describe('every command', () => {
       "option '--steps <n>' argument '0' is invalid. Write a whole number from 1 on.",
     ],
     [['tenant', 'list', '--database', 'mysql://x'], '--database is not a PostgreSQL URL'],
+    [
+      ['tenant', 'list', '--database', 'postgres://x/y', '--state-dir', 'z'],
+      "option '--state-dir <dir>' cannot be used with option '--database <url>'",
+    ],
+    [
+      ['events', 'tail', '--tenant', 't_acme', '--once', '--type', 'order.*', 'bad pattern!'],
+      "option '--type <pattern...>' argument 'bad pattern!' is invalid. Write types such as order.paid, 'order.*' or '*.deleted'.",
+    ],
   ])('ends with 2 when used wrongly: %j', async (args, message) => {
     const { status, stdout, stderr } = await run(args);
     expect([status, stdout, stderr.split('\n')[0]]).toEqual([2, '', `error usage_invalid: ${message}`]);
@@ -385,11 +393,38 @@ describe('every command', () => {
     const none = await run(['tenant', 'list', '--json'], { cwd });
     expect([none.status, JSON.parse(none.stderr)]).toMatchObject([
       3,
-      { code: 'database_unavailable', hint: expect.stringContaining('npm start') },
+      { code: 'stack_missing', detail: 'no stack runs in .rowhouse', hint: expect.stringContaining('npm start') },
     ]);
     mkdirSync(join(cwd, '.rowhouse'));
     writeFileSync(join(cwd, '.rowhouse/stack.json'), JSON.stringify({ database: stack.database }));
     expect((await run(['tenant', 'list', '--json'], { cwd })).status).toBe(0);
+  });
+
+  test('works on the stack that --state-dir names, whatever DATABASE_URL and the directory say', async () => {
+    const cwd = temporaryDirectory();
+    const stateOf = (name: string, database: object) => {
+      mkdirSync(join(cwd, name));
+      writeFileSync(join(cwd, name, 'stack.json'), JSON.stringify({ database }));
+    };
+    const nowhere = 'postgres://nobody@127.0.0.1:1/none';
+    stateOf('.rowhouse', { migrator: nowhere, authenticator: nowhere });
+    stateOf('second', stack.database);
+    const [token, options] = [await stack.token({ tenant: 't_acme' }), { cwd, env: { DATABASE_URL: nowhere } }];
+    for (const command of [
+      ['tenant', 'list'],
+      ['explain', '--token', token, 'GET', '/v1/jobs'],
+    ]) {
+      expect(await run([...command, '--json'], options)).toMatchObject({ status: 3 });
+      expect(await run([...command, '--json', '--state-dir', 'second'], options)).toMatchObject({
+        status: 0,
+        stderr: '',
+      });
+    }
+    const none = await run(['tenant', 'list', '--json', '--state-dir', 'third'], options);
+    expect([none.status, JSON.parse(none.stderr)]).toMatchObject([
+      3,
+      { code: 'stack_missing', detail: 'no stack runs in third' },
+    ]);
   });
 });
 

@@ -48,6 +48,6 @@ test('the demo says what to do where no stack runs, and exits with 3', async () 
   const nowhere = temporaryDirectory();
   await expect(demo('--state-dir', nowhere)).rejects.toMatchObject({
     code: 3,
-    stderr: `error stack_missing: no stack runs in ${nowhere}\n  Start it in another terminal: npm start\n`,
+    stderr: `error stack_missing: no stack runs in ${nowhere}\n  Start it in another terminal: npm start   or name another with --state-dir.\n`,
   });
 });

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { RowhouseError } from '../../functions/errors.ts';
 import { findPostgrest } from '../../functions/stack/binaries.ts';
+import { lastWords } from '../../functions/stack/last-words.ts';
 import { takeLock } from '../../functions/stack/lock.ts';
 import { openChildLog, rateNode, ratePostgres, ratePostgrest } from '../../functions/stack/logs.ts';
 import { choosePorts } from '../../functions/stack/ports.ts';
@@ -151,6 +152,26 @@ describe('PostgREST', () => {
   });
 });
 
+describe('the last words of a child', () => {
+  const logged = (level: number, msg: string, err?: object) => JSON.stringify({ level, time: 1, msg, err });
+
+  test('are what went wrong and what to do, not its log', () => {
+    const err = { message: 'JOBS_DIR: a.js: has no default export', hint: 'See docs/jobs.md', stack: 'at x' };
+    expect(lastWords([logged(30, 'job type taken'), logged(60, 'worker cannot start', err)])).toEqual({
+      text: 'worker cannot start: JOBS_DIR: a.js: has no default export',
+      hint: 'See docs/jobs.md',
+    });
+  });
+
+  test('are the lines themselves where it kept no log', () => {
+    const lines = Array.from({ length: 20 }, (_, index) => `line ${index}`);
+    expect(lastWords([...lines, '{"level":'])).toEqual({
+      text: [...lines.slice(-7), '{"level":'].join('\n'),
+      hint: undefined,
+    });
+  });
+});
+
 describe('child logs', () => {
   test('keep pino lines as they are and wrap plain text', () => {
     const directory = stateDirectory(temporaryDirectory()).logs;
@@ -169,6 +190,8 @@ describe('child logs', () => {
   test.each([
     [ratePostgres, 'x UTC [1] ERROR:  duplicate key value', 'info'],
     [ratePostgres, 'x UTC [1] FATAL:  too many connections', 'warn'],
+    [ratePostgres, 'x UTC [1] a@b FATAL:  the database system is starting up', 'info'],
+    [ratePostgres, 'x UTC [1] FATAL:  role "the database system is starting up" does not exist', 'warn'],
     [ratePostgres, 'x UTC [1] LOG:  a statement about WARNING:', 'info'],
     [ratePostgrest, 'Failed to load the schema cache', 'warn'],
     [ratePostgrest, 'Schema cache loaded', 'info'],

@@ -40,10 +40,14 @@ describe('JOBS_DIR', () => {
       `select type, max_attempts, max_result_bytes from tenancy.job_types where type like 'custom.%' order by type`,
     );
     expect(rows).toEqual([
+      { type: 'custom.backoff', max_attempts: 3, max_result_bytes: 262_144 },
+      { type: 'custom.crowd', max_attempts: 3, max_result_bytes: 262_144 },
       { type: 'custom.flaky', max_attempts: 1, max_result_bytes: 262_144 },
       { type: 'custom.large', max_attempts: 3, max_result_bytes: 1000 },
       { type: 'custom.note', max_attempts: 3, max_result_bytes: 262_144 },
+      { type: 'custom.pair', max_attempts: 3, max_result_bytes: 262_144 },
       { type: 'custom.patience', max_attempts: 2, max_result_bytes: 262_144 },
+      { type: 'custom.report', max_attempts: 3, max_result_bytes: 262_144 },
     ]);
   });
 
@@ -120,13 +124,39 @@ describe('the settings of a type', () => {
     expect((await mine.cancel(next)).status).toBe(200);
   });
 
-  test('limit how many of its jobs run at once', async () => {
-    const ids = await Promise.all([1, 2, 3].map(() => mine.start('custom.patience', { heeds: true })));
-    const running = async () =>
-      (await Promise.all(ids.map((id) => mine.get(id)))).filter(({ status }) => status === 'running').length;
-    expect(await until(async () => (await running()) === 1, { timeoutMs: 5000 })).toBe(true);
-    for (let look = 0; look < 5; look += 1) expect(await running()).toBeLessThanOrEqual(1);
-    for (const id of ids) await mine.cancel(id);
+  test('limit how many of its jobs run at once, whoever submitted them', async () => {
+    const theirs = jobsOf(stack.postgrest, await stack.token({ tenant: 't_globex', role: 'member' }));
+    /** The most that ran at once, as the handlers say: none can begin unseen. */
+    const together = async (type: string) => {
+      const started = await Promise.all(
+        Array.from({ length: 8 }, async (_, nth) => {
+          const jobs = nth % 2 === 0 ? mine : theirs;
+          return { jobs, id: await jobs.start(type, { ms: 1500 }) };
+        }),
+      );
+      const ended = await Promise.all(started.map(({ jobs, id }) => jobs.reaches(id, ['succeeded'], 40_000)));
+      return Math.max(...ended.map(({ result }) => Number(result?.beside)));
+    };
+    // Up to four: two of each tenant, as their plans have it.
+    expect(await together('custom.crowd')).toBeGreaterThan(2);
+    expect(await together('custom.pair')).toBe(2);
+  });
+
+  test('space its attempts: as long as it says before the second, then twice as long, up to the most that it says', async () => {
+    const id = await mine.start('custom.backoff', { until_attempt: 3 });
+    const { rows } = await stack.admin.query(
+      `select name, retry_delay, retry_delay_max from pgboss.queue where name in ('job.custom.backoff', 'job.custom.note') order by name`,
+    );
+    expect(rows).toEqual([
+      { name: 'job.custom.backoff', retry_delay: 4, retry_delay_max: 8 },
+      { name: 'job.custom.note', retry_delay: 1, retry_delay_max: 5 },
+    ]);
+    const { attempts, result } = await mine.reaches(id, ['succeeded'], 40_000);
+    const [first = 0, second = 0, third = 0] = (result?.begun_at ?? []) as number[];
+    expect(attempts).toBe(3);
+    // The jitter adds to it, at most as much again: 4 to 8 s, then 8 to 16, of which 8 are allowed.
+    expect(second - first).toBeGreaterThanOrEqual(4000);
+    expect(third - second).toBeGreaterThanOrEqual(8000);
   });
 });
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { comparable } from '../../functions/prove/markers.ts';
+import { word } from '../../functions/prove/random.ts';
 import type { Call } from '../../functions/prove/types.ts';
 
 const answered = (name: string) => ({ status: 201, headers: {}, body: JSON.stringify({ id: 'x', name }) });
@@ -19,6 +20,12 @@ test('two answers that repeat what was asked are the same, with or without a dig
   ] as const) {
     expect(comparable(answered(one), asked(one))).toBe(comparable(answered(other), asked(other)));
   }
+});
+
+test('an answer that repeats what nobody has is the same whatever was drawn for it', () => {
+  const all = Array.from({ length: 1000 }, (_, seed) => word(12, seed, 'nobody'));
+  expect(new Set(all).size).toBe(all.length);
+  expect(new Set(all.map((one) => comparable(answered(one), asked(one)))).size).toBe(1);
 });
 
 test('two answers that tell what was not asked are not', () => {

@@ -15,7 +15,7 @@ import type { Mutant } from '../../functions/prove/mutate/types.ts';
 import { seedOf } from '../../functions/prove/random.ts';
 import { rules } from '../../functions/prove/rules/index.ts';
 import { createDatabase, prepareDatabase } from '../../functions/stack/install.ts';
-import { databaseUrls } from '../../functions/stack/secrets.ts';
+import { type DatabaseUrls, databaseUrls } from '../../functions/stack/secrets.ts';
 import { DBA_TABLE, DBA_TYPES, protectDbaTables } from './dba-tables.ts';
 
 const SEED = 7;
@@ -38,6 +38,20 @@ const drawn = (mutants: readonly Mutant[], count: number) =>
   mutants
     .toSorted((left, right) => seedOf(SEED, left.element, left.how) - seedOf(SEED, right.element, right.how))
     .slice(0, count);
+
+/** Runs `work` with a database built from the migrations, and more, on a server of its own. */
+const withDatabase = (
+  more: string,
+  work: (urls: DatabaseUrls, options: { database: string; sessions: string[] }) => Promise<void>,
+) =>
+  withTemporaryServer(async (admin, passwords) => {
+    const urls = databaseUrls(passwords, Number(new URL(admin).port), 'dba');
+    await createDatabase(admin, 'dba');
+    await prepareDatabase(urls.admin);
+    await migrateUp(urls.migrator);
+    await connected(urls.migrator, (client) => client.query(more));
+    await work(urls, { database: urls.admin, sessions: [urls.migrator, urls.authenticator, urls.worker, urls.edge] });
+  });
 
 describe('the command', () => {
   test(
@@ -113,24 +127,30 @@ describe('what nothing looks for', () => {
 });
 
 test(
+  'where the copy leaks as it is, the prover would stop there: of what is alive yet it is told that nobody looked over HTTP',
+  async () => {
+    const leak =
+      'create view v1.open as select * from app.files; grant select on v1.open to tenant_user; alter table app.files no force row level security';
+    await withDatabase(leak, async (_, options) => {
+      const only = 'tables of rowhouse_sealer';
+      const without = { lints: ['0031_default_privileges_open'] };
+      const report = await mutate({ seed: SEED, ...options, only, sample: 1, without });
+      const why =
+        /^it could not be proved over HTTP: The copy leaks as it is: leak: v1\.open · .+ Run: rowhouse prove --quick --seed 7$/s;
+      expect(survivorsOf(report)).toMatchObject([{ element: only, why: expect.stringMatching(why) }]);
+    });
+  },
+  PATIENCE,
+);
+
+test(
   'a schema that is not ours is covered with no change, and stays as it was',
   async () => {
-    await withTemporaryServer(async (admin, passwords) => {
-      const urls = databaseUrls(passwords, Number(new URL(admin).port), 'dba');
-      await createDatabase(admin, 'dba');
-      await prepareDatabase(urls.admin);
-      await migrateUp(urls.migrator);
-      await connected(urls.migrator, (client) =>
-        client.query(`${DBA_TYPES}; ${DBA_TABLE.invoices}; ${protectDbaTables(['invoices'])}`),
-      );
+    const invoices = `${DBA_TYPES}; ${DBA_TABLE.invoices}; ${protectDbaTables(['invoices'])}`;
+    await withDatabase(invoices, async (urls, options) => {
       const before = await connected(urls.admin, readWall);
 
-      const { judged, excluded } = await mutate({
-        seed: SEED,
-        database: urls.admin,
-        sessions: [urls.migrator, urls.authenticator, urls.worker, urls.edge],
-        only: 'invoices',
-      });
+      const { judged, excluded } = await mutate({ seed: SEED, ...options, only: 'invoices' });
       const alive = judged
         .filter(({ death }) => !death)
         .map(({ mutant, why }) => `${mutant.element}: ${mutant.how} ${why ?? ''}`);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { HINTS } from '../../functions/edge/hints.ts';
 import { ERRORS } from '../../functions/errors.ts';
 import { packageRoot } from '../../functions/paths.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
@@ -19,6 +20,15 @@ test('docs/errors.md lists every code with its status, and no other', () => {
   const table = readFileSync(join(packageRoot, 'docs/errors.md'), 'utf8').matchAll(/^\| `(\w+)` \| (\d+) \| \S/gm);
   const documented = [...table].map(([, code, status]) => [code, Number(status)]);
   expect(documented.toSorted()).toEqual(known.toSorted());
+});
+
+test('docs/errors.md says what to do next in the words of the hint', () => {
+  const lines = readFileSync(join(packageRoot, 'docs/errors.md'), 'utf8').split('\n');
+  const advice = (code: string) => lines.find((line) => line.startsWith(`| \`${code}\` |`))?.split(' | ')[3] ?? '';
+  const plain = (text: string) => text.replaceAll(/`|\[([^\]]*)\]\([^)]*\)/g, '$1');
+  const hints = Object.entries(HINTS);
+  expect(hints.length).toBeGreaterThan(30);
+  expect(hints.filter(([code, hint]) => !plain(advice(code)).includes(hint))).toEqual([]);
 });
 
 test('SQL and TypeScript give a code the same status and title', async () => {

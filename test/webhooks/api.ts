@@ -7,12 +7,20 @@ import type { TestStack } from '../support/stack.ts';
 export interface Endpoint {
   id: string;
   secret: string;
+  event_types: string[];
   url: string;
   enabled: boolean;
   headers: Record<string, null>;
   disabled_reason: string | null;
+  disabled_at: string | null;
   public_keys: string[];
-  health: { circuit: string; paused_until: string | null; failures: number; last_error: string | null };
+  health: {
+    circuit: string;
+    paused_until: string | null;
+    failing_since: string | null;
+    failures: number;
+    last_error: string | null;
+  };
 }
 
 export interface Delivery {

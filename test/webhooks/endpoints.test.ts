@@ -100,6 +100,8 @@ test('keeps endpoints from members, viewers and other tenants', async () => {
   expect((await acme.endpoint(id)).url).toBe(URL);
 });
 
+const numbers = (count: number) => Array.from({ length: count }, (_, nth) => nth);
+
 /** What no endpoint can be, and the field that the answer has to name. */
 const INVALID: readonly [what: string, fields: object, names: string][] = [
   ['a URL that is none', { url: 'hooks.example.com' }, 'url'],
@@ -115,12 +117,16 @@ const INVALID: readonly [what: string, fields: object, names: string][] = [
   ['no type of event', { event_types: [] }, 'event_types'],
   ['a null for the types', { event_types: null }, 'event_types'],
   ['a null among the types', { event_types: ['app.jobs.*', null] }, 'event_types'],
+  ['eleven types to compare letter by letter', { event_types: numbers(11).map((n) => `*x${n}`) }, 'event_types'],
+  ['types in a list of lists', { event_types: [['app.jobs.*'], ['app.files.*']] }, 'event_types'],
   ['an unknown order', { ordering: 'strict' }, 'ordering'],
   ['a null for the order', { ordering: null }, 'ordering'],
   ['a rate of nothing', { rate: 0 }, 'rate'],
   ['a rate of too much', { rate: 10_001 }, 'rate'],
   ['a part of data that is none', { projection: ['a.b.c'] }, 'projection'],
   ['an unknown signature', { signing: ['v2'] }, 'signing'],
+  ['signatures in a list of lists', { signing: [['v1', 'v1a']] }, 'signing'],
+  ['parts of data in a list of lists', { projection: [['new'], ['changed']] }, 'projection'],
   ['no signature', { signing: [] }, 'signing'],
   ['a null for the signature', { signing: null }, 'signing'],
   ['a timeout of too little', { timeout_ms: 999 }, 'timeout_ms'],
@@ -137,6 +143,12 @@ const INVALID: readonly [what: string, fields: object, names: string][] = [
   ['headers that are a list', { headers: ['x-a'] }, 'headers'],
   ['a null for the headers', { headers: null }, 'headers'],
 ];
+
+test('takes ten types to compare letter by letter, and as many as there may be of those that are not', async () => {
+  const event_types = [...numbers(10).map((n) => `*x${n}`), ...numbers(90).map((n) => `order.x${n}*`)];
+  const { id } = await acme.create({ url: URL, event_types });
+  expect((await acme.endpoint(id)).event_types).toEqual(event_types);
+});
 
 test.each(INVALID)(
   'refuses %s, and says so in the same words of a new endpoint and of a change',

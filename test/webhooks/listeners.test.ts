@@ -5,8 +5,8 @@ import { createTestStack, type TestStack } from '../support/stack.ts';
 
 // Whose entries webhook.dispatch() looks at: those of tenants with endpoints, until there are too many of them. No worker: each step is the test's.
 
-/** Of 16 endpoints each: with 64 of them their tenants are asked for one by one. */
-const OTHERS = ['t_other_1', 't_other_2', 't_other_3', 't_other_4'];
+/** Up to 64 tenants with endpoints are asked for one by one. */
+const OTHERS = Array.from({ length: 64 }, (_, nth) => `t_other_${nth}`);
 
 let stack: TestStack;
 let worker: Pool;
@@ -35,6 +35,7 @@ afterAll(async () => {
 /** Everything is dispatched, and nothing is to be delivered. */
 async function settle(): Promise<void> {
   while ((await dispatch()).some(({ more }) => more));
+  while ((await dispatchBacklogs()) !== null);
   await stack.admin.query('delete from webhook.deliveries');
 }
 
@@ -81,17 +82,28 @@ interface Slot {
   position: string;
   entries: number | null;
   more: boolean;
+  has_backlogs: boolean;
 }
 
-async function dispatch(maxEntries = 100): Promise<Slot[]> {
-  const { rows } = await worker.query<Slot>('select * from webhook.dispatch(16, $1) where slot is not null', [
+async function dispatch(maxEntries = 100, wide: string[] = []): Promise<Slot[]> {
+  const { rows } = await worker.query<Slot>('select * from webhook.dispatch(16, $1, $2) where slot is not null', [
     maxEntries,
+    wide,
   ]);
   await worker.query(`select ledger.advance('webhooks', $1, $2)`, [
     rows.map(({ slot }) => slot),
     rows.map(({ position }) => position),
   ]);
   return rows;
+}
+
+/** Of a round. */
+async function dispatchBacklogs(maxEntries = 100): Promise<number | null> {
+  const { rows } = await worker.query<{ entries: number }>(
+    'select entries from webhook.dispatch_backlogs(16, $1) where endpoint_id is null',
+    [maxEntries],
+  );
+  return rows[0]?.entries ?? null;
 }
 
 const looked = (slots: Slot[]) => slots.reduce((sum, { entries }) => sum + (entries ?? 0), 0);
@@ -161,23 +173,49 @@ describe('while few have one', () => {
     expect(await behind()).toBe(0);
   });
 
-  test('a slot has its turn across all of them, and the next one begins where it ended', async () => {
-    await makeEndpoints(listener);
-    await makeEndpoints(neighbour);
-    await makeEndpoints(elsewhere);
-    for (let nth = 0; nth < 3; nth += 1) for (const tenant of [listener, elsewhere, neighbour]) await emit(tenant);
+  test('of a slot with more than a round those with a fifth of it are set aside, and nobody waits for them', async () => {
+    for (const tenant of [listener, neighbour, elsewhere]) await makeEndpoints(tenant);
+    await emit(neighbour, 25);
+    await emit(listener, 2);
+    await emit(elsewhere, 10);
+    const slots = await dispatch(10);
+    expect(looked(slots)).toBe(12);
+    expect(slots.some(({ more }) => more)).toBe(false);
+    expect(slots.every(({ has_backlogs }) => has_backlogs)).toBe(true);
+    expect(await delivered()).toEqual(await written(37, listener, elsewhere));
+    expect(await behind()).toBe(25);
+
     const rounds = [];
-    for (let nth = 0; nth < 4; nth += 1) {
-      const slots = await dispatch(2);
-      rounds.push({ looked: looked(slots), behind: slots.filter(({ more }) => more).length });
-    }
-    expect(rounds).toEqual([
-      { looked: 4, behind: 2 },
-      { looked: 3, behind: 1 },
-      { looked: 2, behind: 0 },
-      { looked: 0, behind: 0 },
-    ]);
-    expect(await delivered()).toEqual(await written(9, listener, neighbour, elsewhere));
+    for (let nth = 0; nth < 4; nth += 1) rounds.push(await dispatchBacklogs(10));
+    expect(rounds).toEqual([10, 10, 5, null]);
+    expect(await delivered()).toEqual(await written(37, listener, elsewhere, neighbour));
+    expect(await behind()).toBe(0);
+    await emit(neighbour);
+    expect(looked(await dispatch(10))).toBe(1);
+  });
+
+  test('one that is set aside and ends its endpoints has nothing more handed over', async () => {
+    await makeEndpoints(listener);
+    await emit(listener, 25);
+    await dispatch(10);
+    await disable(listener);
+    await dispatch(10);
+    expect([await dispatchBacklogs(10), await dispatchBacklogs(10)]).toEqual([0, null]);
+    expect(await delivered()).toEqual([]);
+    expect(await behind()).toBe(0);
+  });
+
+  test('one that has many endpoints is set aside with each event, and as many deliveries are made of a round as of others', async () => {
+    await makeEndpoints(listener, 20);
+    await makeEndpoints(neighbour, 8);
+    const { rows } = await worker.query('select webhook.wide_listeners() as wide');
+    expect(rows[0].wide).toEqual([listener]);
+    await emit(listener, 7);
+    await emit(neighbour);
+    expect(looked(await dispatch(10, [listener]))).toBe(1);
+    const rounds = [await dispatchBacklogs(10), await dispatchBacklogs(10), await dispatchBacklogs(10)];
+    expect(rounds).toEqual([4, 3, null]);
+    expect(await delivered()).toHaveLength(7 * 20 + 8);
   });
 
   test('a table that makes no events makes no deliveries', async () => {
@@ -193,16 +231,29 @@ describe('while few have one', () => {
 
 describe('once more have one than are worth asking for', () => {
   test('all entries are looked at, and the same are delivered', async () => {
-    for (const tenant of OTHERS) await makeEndpoints(tenant, tenant === OTHERS[0] ? 15 : 16);
-    await makeEndpoints(listener);
+    for (const tenant of OTHERS.slice(1)) await makeEndpoints(tenant);
+    await makeEndpoints(listener, 20);
     for (const tenant of [neighbour, listener, elsewhere]) await emit(tenant, 2);
     expect(looked(await dispatch())).toBe(2);
-    expect(await delivered()).toEqual(await written(6, listener));
+    expect(await delivered()).toHaveLength(40);
 
     await makeEndpoints(OTHERS[0] ?? '');
     for (const tenant of [neighbour, listener, elsewhere]) await emit(tenant, 2);
     expect(looked(await dispatch())).toBe(6);
-    expect(await delivered()).toEqual(await written(6, listener));
+    expect(await delivered()).toHaveLength(40);
+    expect(await behind()).toBe(0);
+  });
+
+  test('those with much are set aside, and who comes after a thousand of theirs is heard in the same round', async () => {
+    for (const tenant of OTHERS) await makeEndpoints(tenant);
+    await makeEndpoints(listener);
+    await emit(neighbour, 990);
+    await emit(listener);
+    const slots = await dispatch(10);
+    expect(looked(slots)).toBe(1);
+    expect(slots.every(({ has_backlogs }) => has_backlogs)).toBe(true);
+    expect(await delivered()).toEqual(await written(1, listener));
+    expect(await dispatchBacklogs()).toBe(0);
     expect(await behind()).toBe(0);
   });
 });

@@ -1,8 +1,7 @@
 import { Command } from 'commander';
 import { connected } from '../../database.ts';
 import { RowhouseError } from '../../errors.ts';
-import { readJson, stateDirectory } from '../../stack/state.ts';
-import type { StackInfo } from '../../stack/supervisor.ts';
+import { runningStack, STATE_DIRECTORY } from '../database.ts';
 import { expectStatus, type TenantClient, tenantClient } from '../demo/client.ts';
 import { DATASETS, type Dataset } from '../demo/datasets.ts';
 import { downloadFile, expectNothing, readFindings, submitJob, uploadFile, watchJob } from '../demo/steps.ts';
@@ -19,17 +18,11 @@ const SHOWN_FINDINGS = 8;
 export function demoCommand(): Command {
   return new Command('demo')
     .description('upload, validate and repair two public CSV files as t_acme, and ask for them as t_globex')
-    .option('--state-dir <dir>', 'where the running stack keeps its state', '.rowhouse')
+    .option('--state-dir <dir>', 'where the running stack keeps its state', STATE_DIRECTORY)
     .option('--json', 'print what was seen as JSON')
     .addHelpText('after', '\nExamples:\n  $ rowhouse demo\n  $ rowhouse demo --json | tail -1')
     .action(async (options: DemoOptions) => {
-      const stack = readJson<StackInfo>(stateDirectory(options.stateDir).stack);
-      if (!stack) {
-        throw new RowhouseError('stack_missing', {
-          detail: `no stack runs in ${options.stateDir}`,
-          hint: 'Start it in another terminal: npm start',
-        });
-      }
+      const stack = runningStack(options.stateDir);
       const [acme, globex] = await connected(stack.database.migrator, async (client) => {
         const { rows } = await client.query<{ acme: string; globex: string }>(
           `select auth.issue_token('t_acme', 'amy', 'member') as acme, auth.issue_token('t_globex', 'grace', 'owner') as globex`,

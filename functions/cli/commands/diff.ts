@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import type { Finding, Level } from '../../diff/classify.ts';
 import { diffPoints, type WallDiff } from '../../diff/diff.ts';
 import { RowhouseError } from '../../errors.ts';
-import { type DatabaseOptions, databaseUrl } from '../database.ts';
+import { type DatabaseOptions, databaseUrl, withDatabaseOptions } from '../database.ts';
 import { reportFailure } from '../failure.ts';
 import { colours, print, progress } from '../output.ts';
 
@@ -26,8 +26,12 @@ Examples:
 
 /** `diff`: every change to the wall between two states of the schema, judged. */
 export function diffCommand(): Command {
-  return new Command('diff')
-    .description('compare the walls of two databases or points of the migrations, each change judged')
+  return withDatabaseOptions(
+    new Command('diff').description(
+      'compare the walls of two databases or points of the migrations, each change judged',
+    ),
+    'server for scratch databases, as a superuser',
+  )
     .argument('<A>', 'what was')
     .argument('<B>', 'what is')
     .addOption(
@@ -35,8 +39,6 @@ export function diffCommand(): Command {
         .choices(['dangerous', 'review'])
         .default('dangerous'),
     )
-    .option('--database <url>', 'server for scratch databases, as a superuser')
-    .option('--json', 'print the result, and an error, as JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (from: string, to: string, options: DiffOptions) => {
       try {
@@ -55,7 +57,8 @@ function scratchServer(options: DiffOptions): string | undefined {
   try {
     return databaseUrl(options, 'admin');
   } catch (error) {
-    if (error instanceof RowhouseError && error.code === 'database_unavailable') return undefined;
+    if (error instanceof RowhouseError && error.code === 'stack_missing' && options.stateDir === undefined)
+      return undefined;
     throw error;
   }
 }

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { connected } from '../../database.ts';
 import { byConsumer, isHeldBack, readLag, type SlotLag } from '../../events/lag.ts';
 import { type TenantEvent, tailEvents } from '../../events/tail.ts';
-import { parseCount, parsePosition } from '../arguments.ts';
+import { collectEventTypes, parseCount, parsePosition } from '../arguments.ts';
 import { atDatabase, type DatabaseOptions, withDatabaseOptions } from '../database.ts';
 import { colours, print, progress, table } from '../output.ts';
 import { replayCommand } from './events-replay.ts';
@@ -77,7 +77,11 @@ function tailCommand(): Command {
     new Command('tail')
       .description('print the events of a tenant, and those that come until you stop it')
       .requiredOption('--tenant <id>', 'whose events')
-      .addOption(new Option('--type <pattern...>', 'only these types; * stands for any characters').default([], 'all'))
+      .addOption(
+        new Option('--type <pattern...>', 'only these types; * stands for any characters')
+          .argParser(collectEventTypes)
+          .default([], 'all'),
+      )
       .addOption(new Option('--after <position>', 'everything after this event').argParser(parsePosition))
       .addOption(
         new Option('--last <count>', 'without --after: begin with the last few').argParser(parseCount).default(10),

@@ -4,7 +4,7 @@ import { RowhouseError } from '../../errors.ts';
 import { type ExplainedLimits, type Explanation, explainRequest } from '../../explain/explain.ts';
 import { printable } from '../../explain/gate.ts';
 import { parseRequest } from '../../explain/request.ts';
-import { atDatabase, type DatabaseOptions } from '../database.ts';
+import { atDatabase, type DatabaseOptions, withDatabaseOptions } from '../database.ts';
 import { colours, print } from '../output.ts';
 
 interface ExplainOptions extends DatabaseOptions {
@@ -22,14 +22,13 @@ Examples:
 
 /** `explain`: why a request was denied, or its answer empty. */
 export function explainCommand(): Command {
-  return new Command('explain')
-    .description('say why a request is allowed, denied or empty: token, gate, grants, policies')
+  return withDatabaseOptions(
+    new Command('explain').description('say why a request is allowed, denied or empty: token, gate, grants, policies'),
+  )
     .argument('<method>', 'GET, POST, PATCH, PUT or DELETE')
     .argument('<path>', "as the client sent it, such as '/v1/jobs?id=eq.…'")
     .requiredOption('--token <token>', 'the bearer token of the request, or - to read it from standard input')
     .option('--body <json>', 'the JSON object that was sent')
-    .option('--database <url>', 'database to ask (default: DATABASE_URL, else the stack that runs here)')
-    .option('--json', 'print the result, and an error, as JSON')
     .addHelpText('after', EXAMPLES)
     .action(async (method: string, path: string, options: ExplainOptions) => {
       const request = parseRequest(method, path, options.body);

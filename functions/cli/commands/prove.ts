@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { cliSchema, readConfig } from '../../config.ts';
 import { RowhouseError } from '../../errors.ts';
 import { mutationJson, mutationTable, survivorsOf } from '../../prove/mutate/report.ts';
 import { mutate } from '../../prove/mutate/run.ts';
@@ -11,10 +10,8 @@ import { junitReport } from '../../prove/report/junit.ts';
 import { tableReport } from '../../prove/report/table.ts';
 import { prove } from '../../prove/run.ts';
 import type { ProveTarget } from '../../prove/types.ts';
-import { readJson, stateDirectory } from '../../stack/state.ts';
-import type { StackInfo } from '../../stack/supervisor.ts';
 import { parseCount } from '../arguments.ts';
-import { type DatabaseOptions, databaseUrl, withDatabaseOptions } from '../database.ts';
+import { type DatabaseOptions, databaseUrl, namedDatabase, runningStack, withDatabaseOptions } from '../database.ts';
 import { reportFailure } from '../failure.ts';
 import { print, progress } from '../output.ts';
 
@@ -52,8 +49,7 @@ const collect = (url: string, before: string[]): string[] => [...before, url];
 
 /** What was named; else the stack that runs here, with every login that it has. */
 function targetOf(options: ProveCommandOptions): ProveTarget {
-  const named = options.database ?? readConfig(cliSchema).DATABASE_URL;
-  const stack = named === undefined ? readJson<StackInfo>(stateDirectory('.rowhouse').stack) : undefined;
+  const stack = namedDatabase(options) === undefined ? runningStack(options.stateDir) : undefined;
   const postgrest = options.postgrest ?? stack?.postgrest;
   const database = databaseUrl(options);
   if (!postgrest) {
@@ -141,7 +137,7 @@ export function proveCommand(): Command {
       new Option(
         '--mutate',
         'prove the checks themselves: weaken each element of the wall in a copy, and see that it is noticed',
-      ).conflicts(['postgrest', 'edge', 'quick', 'junit', 'html', 'allowAnyDatabase']),
+      ).conflicts(['postgrest', 'edge', 'quick', 'junit', 'html', 'allowAnyDatabase', 'stateDir']),
     )
     .option('--only <name>', 'with --mutate: elements or classes with this in their name')
     .option('--sample <number>', 'with --mutate: as many mutants as this, drawn by the seed', parseCount)

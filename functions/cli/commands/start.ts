@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import { Listr } from 'listr2';
 import pc from 'picocolors';
-import pretty from 'pino-pretty';
 import { connected } from '../../database.ts';
 import { openStack, type Stack, type StackInfo } from '../../stack/supervisor.ts';
+import { STATE_DIRECTORY } from '../database.ts';
+import { problemsTo } from '../problems.ts';
 
 interface StartOptions {
   fresh?: boolean;
@@ -11,8 +12,6 @@ interface StartOptions {
   stateDir: string;
   json?: boolean;
 }
-
-const BELOW_WARNING = /^\{"level":[123]0,/;
 
 /** Exit code of a shell command that Ctrl-C ended: the stack was not ready, or was killed. */
 const INTERRUPTED = 130;
@@ -23,7 +22,7 @@ export function startCommand(): Command {
     .description('start PostgreSQL, PostgREST, edge and worker, and keep them running until Ctrl-C')
     .option('--fresh', 'remove all data of this directory first')
     .option('--second-pool', 'start a second PostgREST, dedicated to the demo tenant t_globex')
-    .option('--state-dir <dir>', 'where data, logs and secrets are kept', '.rowhouse')
+    .option('--state-dir <dir>', 'where data, logs and secrets are kept', STATE_DIRECTORY)
     .option('--json', 'print stack.json as the last line when ready')
     .action(start);
 }
@@ -54,11 +53,16 @@ async function start(options: StartOptions): Promise<void> {
 }
 
 async function runSteps(stack: Stack, json: boolean): Promise<void> {
+  let failure: unknown;
   const tasks = stack.steps.map(({ title, run }) => ({
     title,
     task: async (_: unknown, task: { title: string }) => {
-      const done = await run((message) => {
+      const say = (message: string) => {
         task.title = `${title}: ${message}`;
+      };
+      const done = await run(say).catch((error) => {
+        failure = error;
+        throw new Error('see below'); // The list would print all of it, and then so does the command.
       });
       task.title = done;
       if (json) process.stderr.write(`${done}\n`);
@@ -68,7 +72,9 @@ async function runSteps(stack: Stack, json: boolean): Promise<void> {
     renderer: json ? 'silent' : 'default',
     registerSignalListeners: false,
   });
-  await list.run();
+  await list.run().catch((error) => {
+    throw failure ?? error;
+  });
 }
 
 async function announce(info: StackInfo, json: boolean): Promise<void> {
@@ -108,35 +114,6 @@ ${members('tenant_id=eq.t_acme', globex)}
 
 Ctrl-C stops everything.`);
   if (json) process.stdout.write(`${JSON.stringify(info)}\n`);
-}
-
-/** Shows warnings and errors of all children, readable; those of the start wait until its progress is off the screen. */
-function problemsTo(fileDescriptor: number) {
-  const printer = pretty({
-    colorize: pc.isColorSupported,
-    minimumLevel: 'warn',
-    ignore: 'pid,hostname,severity',
-    destination: fileDescriptor,
-    sync: true,
-  });
-  let waiting: string[] | undefined = [];
-  let silent = false;
-  return {
-    write(json: string) {
-      // The printer would parse each line before it leaves out those below its level.
-      if (silent || BELOW_WARNING.test(json)) return;
-      if (waiting) waiting.push(json);
-      else printer.write(json);
-    },
-    open() {
-      for (const line of waiting ?? []) printer.write(line);
-      waiting = undefined;
-    },
-    /** A stack that stops complains about lost connections: that goes to the log files alone. */
-    silence() {
-      silent = true;
-    },
-  };
 }
 
 /** The first signal stops children in order, a second one kills them. */

@@ -58,12 +58,19 @@ export interface CommittedJudge {
 
 /**
  * @param urls of a copy that nobody else works in
- * @throws RowhouseError internal where a mutant could not be taken back: the copy is another one from then on
+ * @throws RowhouseError internal where the copy leaks as it is, or a mutant could not be taken back: it is another one from then on
  */
 export async function openCommitted(urls: DatabaseUrls, seed: number): Promise<CommittedJudge> {
   const fingerprint = () => connected(urls.admin, (client: pg.Client) => readCatalogue(client));
   const before = await fingerprint();
-  const known = new Set((await proveCopy(urls, seed)).map(keyOf));
+  const found = await proveCopy(urls, seed);
+  // It would stop there with each mutant as well, and what comes after would never be asked.
+  const leak = found.find(({ kind }) => kind === 'leak');
+  if (leak) {
+    const hint = `Run: rowhouse prove --quick --seed ${seed}`;
+    throw new RowhouseError('internal', { detail: `The copy leaks as it is: ${told(leak)}`, hint });
+  }
+  const known = new Set(found.map(keyOf));
   const run = (sql: string) => connected(urls.admin, (client) => client.query(sql));
   const proved = async (): Promise<Death> => {
     try {

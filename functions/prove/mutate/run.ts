@@ -94,7 +94,13 @@ async function further(
   }
   const left = alive.filter(({ mutant, death, why }) => !mutant.cluster && !death && !why);
   if (left.length === 0 || options.without?.committed) return;
-  const committed = await openCommitted(await server.copy(), options.seed);
+  const committed = await openCommitted(await server.copy(), options.seed).catch((error: RowhouseError) => error);
+  if (committed instanceof Error) {
+    // What was judged until now took minutes, and holds.
+    const why = `it could not be proved over HTTP: ${[committed.message, committed.hint].filter(Boolean).join(' ')}`;
+    for (const judged of left) judged.why = why;
+    return;
+  }
   for (const [nth, judged] of left.entries()) {
     check();
     say(`proving over HTTP: ${nth + 1} of ${left.length}, ${judged.mutant.element}`);

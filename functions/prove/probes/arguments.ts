@@ -70,7 +70,16 @@ export function waysToCall(lab: Lab, one: ExposedFunction): { ways: Arguments[];
     sources: perArgument.map((sources) => sources[nth] ?? sources[0]),
     words: {},
   }));
-  return { ways, all: false };
+  // Where all can be left out, leaving them all out may be what it refuses.
+  const alone = one.arguments.every(({ optional }) => optional)
+    ? one.arguments.flatMap((argument, nth) => {
+        const [source] = sourcesOf(lab, one, argument);
+        return source
+          ? [{ sources: one.arguments.map((_, other) => (other === nth ? source : undefined)), words: {} }]
+          : [];
+      })
+    : [];
+  return { ways: [...ways, ...alone], all: false };
 }
 
 /** The arguments that can be somebody's. */

@@ -18,7 +18,12 @@ const OPERATORS = [
   ['admin.set_tenant_settings(text,jsonb)', `select admin.set_tenant_settings($1, '{}')`],
   ['admin.pause_job_type(text)', `select admin.pause_job_type('csv.validate')`],
   ['admin.resume_job_type(text)', `select admin.resume_job_type('csv.validate')`],
+  [
+    'admin.redrive_jobs(uuid[],text,text,boolean,integer,boolean)',
+    'select admin.redrive_jobs(every => true, dry_run => true)',
+  ],
   ['tenancy.directory()', 'select from tenancy.directory()'],
+  ['admin.dead_letters()', 'select admin.dead_letters()'],
 ] as const;
 
 const create = (id: string, slug = id.replaceAll('_', '-'), more = '') =>

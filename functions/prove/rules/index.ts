@@ -1,7 +1,9 @@
 import { apiKeyRules } from './api-keys.ts';
 import { columnRules } from './columns.ts';
+import { deadLetterRules } from './dead-letters.ts';
 import { directoryRules } from './directory.ts';
 import { eventRules } from './events.ts';
+import { exposeRules } from './expose.ts';
 import { followingRules } from './following.ts';
 import { gateRules } from './gate.ts';
 import { idempotencyRules } from './idempotency.ts';
@@ -24,6 +26,7 @@ import { streamRules } from './streams.ts';
 import { tokenRules } from './tokens.ts';
 import type { Rule } from './types.ts';
 import { valueRules } from './values.ts';
+import { webhookCircuitRules } from './webhook-circuit.ts';
 import { webhookOrderRules } from './webhook-order.ts';
 import { webhookReplayRules } from './webhook-replay.ts';
 import { webhookSecretRules } from './webhook-secrets.ts';
@@ -47,6 +50,7 @@ export const rules: readonly Rule[] = [
   ...schemaRules,
   ...columnRules,
   ...jobRules,
+  ...deadLetterRules,
   ...jobScheduleRules,
   ...serviceRules,
   ...directoryRules,
@@ -60,6 +64,8 @@ export const rules: readonly Rule[] = [
   ...webhookReplayRules,
   ...webhookOrderRules,
   ...webhookWorkRules,
+  ...webhookCircuitRules,
   ...valueRules,
   ...protectRules,
+  ...exposeRules,
 ];

@@ -95,6 +95,56 @@ export const jobRules: Rule[] = [
       );
     },
   ),
+  rule(
+    'app.move_job(uuid,text,text[])',
+    'a job is tried again as often as its own type says',
+    async ({ enter, ok, same }) => {
+      const types = { 'prove.one': 5, 'prove.other': 9 };
+      await ok(
+        `insert into tenancy.job_types (type, description, max_attempts) select key, '', value::integer from jsonb_each_text($1)`,
+        [types],
+      );
+      await enter('A_member');
+      for (const [type, most] of Object.entries(types)) {
+        const [job] = await ok<{ id: string }>('insert into v1.jobs (type) values ($1) returning id', [type]);
+        await ok('select v1.cancel_job($1)', [job?.id]);
+        same(
+          await ok('select type, max_attempts from v1.retry_job($1)', [job?.id]),
+          [{ type, max_attempts: most }],
+          'its attempts',
+        );
+      }
+    },
+    'rowhouse_migrator',
+  ),
+  // Its owner's policy says the same, and would hide the other tenant's job whatever the function asks.
+  ...(['A', 'B'] as const).map((own) =>
+    rule(
+      'app.move_job(uuid,text,text[])',
+      `where no policy says whose a job is, the job of the sealed tenant is moved: ${own}'s`,
+      async ({ enter, ok, same, unforced, facts }) => {
+        const { [own]: mine, [own === 'A' ? 'B' : 'A']: others } = facts.world.tenants;
+        await enter(`${own}_owner`);
+        await unforced('app.jobs', async () => {
+          await ok(
+            `insert into app.jobs (tenant_id, id, type, status, created_by)
+             values ($1, $3, 'csv.validate', 'queued', 'prove'), ($2, $3, 'csv.validate', 'running', 'prove')`,
+            [mine, others, NOBODYS],
+          );
+          await ok(`select app.move_job($1, 'cancelled', '{queued}')`, [NOBODYS]);
+          same(
+            await ok('select tenant_id, status from app.jobs where id = $1 order by status', [NOBODYS]),
+            [
+              { tenant_id: mine, status: 'cancelled' },
+              { tenant_id: others, status: 'running' },
+            ],
+            'the jobs of one id',
+          );
+        });
+      },
+      'rowhouse_migrator',
+    ),
+  ),
   rule('app.move_job(uuid,text,text[])', 'a viewer moves no job', async ({ enter, refused, facts }) => {
     await enter('A_viewer', 'tenant_user');
     await refused('role_insufficient: a viewer reads', 'select v1.cancel_job($1)', [facts.rows.queued]);

@@ -19,6 +19,10 @@ export const LEDGER_VALUES = {
       plain(`insert into ledger.event_sources (name, version, schema) values ('prove', 0, '{}')`),
     ],
     [
+      '23514 event_sources_versions_begin',
+      plain(`insert into ledger.event_sources (name, version, schema) values ('prove', 2, '{}')`),
+    ],
+    [
       '23514 event_sources_table_has_columns',
       plain(`insert into ledger.event_sources (name, columns, schema) values ('prove', '{id}', '{}')`),
     ],

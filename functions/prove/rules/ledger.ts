@@ -23,6 +23,9 @@ export const ledgerRules: Rule[] = [
       await refused(NOBODY, `select ledger.take('prove_nobody', 1, 1)`);
     },
   ),
+  rule('ledger.take_backlogs(text,integer,integer)', 'nobody is set aside who has little', async ({ ok, same }) =>
+    same(await ok(`select * from ledger.take_backlogs('jobs', 4, 1)`), [], 'what was set aside'),
+  ),
   rule(
     'ledger.advance(text,smallint[],bigint[])',
     'a cursor is moved by the session that has taken its slot',

@@ -1,9 +1,9 @@
 import type { Acting, Rule } from './types.ts';
 
-const COLUMNS = 'tenant_id tenancy.tenant_id not null, id uuid not null';
-const KEY = 'primary key (tenant_id, id)';
+export const COLUMNS = 'tenant_id tenancy.tenant_id not null, id uuid not null';
+export const KEY = 'primary key (tenant_id, id)';
 const BY_TENANT = 'partition by hash (tenant_id)';
-const table = (definition: string, by = BY_TENANT) => `create table app.prove_protected (${definition}) ${by}`;
+export const table = (definition: string, by = BY_TENANT) => `create table app.prove_protected (${definition}) ${by}`;
 const PROTECT = `select tenancy.protect('app.prove_protected', partitions => 2, expose => true)`;
 
 const OWN_ROWS = '(select request.tenant_id()) = any (array[tenant_id::text]) and tenant_id = request.tenant_id()';

@@ -94,7 +94,7 @@ export const serviceRules: Rule[] = [
     isolation: 'repeatable read',
   },
   rule(
-    'ledger.doze(text,smallint[])',
+    'ledger.doze(text)',
     'a worker sleeps, and wakes',
     async ({ ok, same }) => {
       const [{ asleep } = { asleep: false }] = await ok<{ asleep: boolean }>(`select ledger.doze('jobs') as asleep`);

@@ -111,4 +111,46 @@ export const webhookReplayRules: Rule[] = [
     const told = `select from webhook.endpoint_states where generation > 1 and endpoint_id = any ($1)`;
     same(await ok(told, [[ONE, OTHER]]), [], 'whose workers are told');
   }),
+  rule('several wait for what an earlier replay has them wait for, and for nothing else', async (acting) => {
+    const { ok, same, facts } = acting;
+    await plantEndpoints(acting, 'none');
+    const [first, last] = [await append(acting), await append(acting)];
+    const next = new Date(Date.now() + 3_600_000).toISOString();
+    const later = new Date(Date.now() + 7_200_000).toISOString();
+    await plantDeliveries(acting, [
+      { position: 1, next },
+      { position: 2, next: later, place: "B's" },
+      { position: 2, next: later, place: "another's" },
+      { position: 2, next: 'infinity', key: 's' },
+    ]);
+    await ok('update webhook.deliveries set attempts_before = attempts where endpoint_id = any ($1)', [[ONE, OTHER]]);
+    await plantDeliveries(acting, [
+      // A retry.
+      { position: 3, next: later },
+      { position: first, status: 'succeeded' },
+      { position: last, status: 'succeeded' },
+    ]);
+    same(await replay(acting, first, last), 2, 'how many');
+    const places = `select position, round(100 * extract(epoch from next_attempt_at - $3::timestamptz))::integer as place
+      from webhook.deliveries where tenant_id = $1 and endpoint_id = '${ONE}' and position = any ($2) order by position`;
+    same(
+      await ok(places, [A(acting), [first, last], next]),
+      [
+        { position: first, place: 1 },
+        { position: last, place: 2 },
+      ],
+      'when they go',
+    );
+    await ok(`update webhook.deliveries set next_attempt_at = $2 where tenant_id = $1`, [A(acting), later]);
+    same(await replay(acting, first, first), 1, 'how many are one');
+    same(
+      await ok(
+        `select next_attempt_at <= clock_timestamp() as due from webhook.deliveries
+         where tenant_id = $1 and endpoint_id = '${ONE}' and position = $2`,
+        [facts.world.tenants.A, first],
+      ),
+      [{ due: true }],
+      'whether one waits',
+    );
+  }),
 ];

@@ -49,10 +49,7 @@ export const webhookRules: Rule[] = [
   webhookRule(CREATE, 'an endpoint is what its table takes', async (acting) => {
     await acting.enter('A_admin', 'tenant_user');
     await createEndpoint(acting);
-    await acting.refused(
-      'webhook_endpoint_invalid: endpoints_ordering_known does not hold',
-      make(`, ordering => 'strict'`),
-    );
+    await acting.refused('webhook_endpoint_invalid: ordering does not fit', make(`, ordering => 'strict'`));
   }),
   webhookRule(
     'webhook.check_quota()',
@@ -95,7 +92,7 @@ export const webhookRules: Rule[] = [
     same(await ok(kinds, [id]), [{ kind: 'ed25519' }, { kind: 'hmac' }], 'its secrets');
     const refuse = (change: string, why: string) =>
       refused(`webhook_endpoint_invalid: ${why}`, `update v1.webhook_endpoints set ${change} where id = $1`, [id]);
-    await refuse(`ordering = 'strict'`, 'endpoints_ordering_known does not hold');
+    await refuse(`ordering = 'strict'`, 'ordering does not fit');
     await refuse('ordering = null', 'ordering must not be null');
   }),
   ...Object.entries(WORK).map(([about, sql]) =>

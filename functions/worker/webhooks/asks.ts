@@ -81,7 +81,9 @@ export function createAsks(options: {
     const { releases, moves, asks, backlogged, next } = survey(now);
     // Those with nothing in hand go first, and by themselves: they do not wait for the bodies of those with a backlog.
     const starved = asks.filter(([endpoint]) => endpoint.known.size === 0);
-    const isSmall = ([{ tenant }]: [Endpoint, Ask]) => backlogged.size > (backlogged.has(tenant) ? 1 : 0);
+    // One that another worker holds is asked for again and again, and nothing came of it.
+    const isSmall = ([{ tenant, busyMs }]: [Endpoint, Ask]) =>
+      busyMs === 0 && backlogged.size > 0 && !backlogged.has(tenant);
     if (lane === 'first' && starved.some(isSmall)) pacing.share();
     const wantsTurn = lane === 'backlog' && asks.length > 0 && !hasTurn && pacing.isShared();
     const readsAhead = starved.length < asks.length && (backlogNext || starved.length === 0);

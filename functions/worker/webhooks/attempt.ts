@@ -1,4 +1,4 @@
-import type { Endpoint } from './endpoint.ts';
+import { type Endpoint, isTest } from './endpoint.ts';
 import { errorOf } from './health.ts';
 import { liveSecrets } from './material.ts';
 import type { Outcome, Outgoing } from './outgoing/outcome.ts';
@@ -28,9 +28,6 @@ export function requestOf({ described, material }: Endpoint, delivery: Delivery,
     timeoutMs: described.timeoutMs,
   };
 }
-
-/** Tests are tried once: whoever asked for one looks at what came of it. */
-const isTest = ({ eventId }: Delivery) => eventId.startsWith('test_');
 
 /** What to record of an attempt. `gone`: the receiver wants nothing any more (410). */
 export function resultOf(

@@ -1,91 +1,117 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import type { Pool } from '../../database.ts';
 import type { Logger } from '../../log.ts';
-import { startConsumer } from '../dispatcher.ts';
-import { type Ledger, openLedger, type Round } from '../ledger.ts';
+import { IN_THE_WAY_MS, isInTheWay, startConsumer } from '../dispatcher.ts';
+import type { Round } from '../ledger.ts';
 import type { Engine } from './engine.ts';
 
-/** Events become deliveries: those of slots that have few at once, those of a backlog beside them. */
+/** Events become deliveries: those of tenants that have few at once, those of tenants that are set aside beside them. */
 
 const CONSUMER = 'webhooks';
-const SLOTS = Array.from({ length: 16 }, (_, slot) => slot);
-/** A slot's turn: a tenant's event waits for those that are there before it, of up to 16 slots. */
+const MAX_SLOTS = 16;
+/** A slot's turn, and a tenant's that is set aside: an event waits for those that are there before it, of up to 16 slots. */
 const MAX_ENTRIES = 100;
+const MAX_TENANTS = 8;
+/** Who has many endpoints is looked up no more often. */
+const WIDE_MS = 3000;
 
-interface DispatchRow {
+interface Work {
+  tenant_id: string;
+  endpoint_id: string | null;
+}
+
+interface DispatchRow extends Work {
   slot: number | null;
   position: string;
   /** Null: nobody has an endpoint. */
   entries: number | null;
-  more: boolean;
-  tenant_id: string;
-  endpoint_id: string;
+  has_backlogs: boolean;
 }
 
-/** A round, and the slots of it that have more. */
-export type DispatchRound = Round & { behind: number[] };
+const wakeAll = (engine: Pick<Engine, 'wake'>, rows: Work[]) => {
+  for (const { tenant_id, endpoint_id } of rows) if (endpoint_id !== null) engine.wake(tenant_id, endpoint_id, true);
+};
 
-/** Hands new events over to endpoints, and tells the engine which ones, once that is committed. */
+/**
+ * Hands new events over to endpoints, and tells the engine which ones, once that is committed.
+ * @param wide tenants to set aside: each of their events goes to many endpoints
+ */
 export async function dispatch(
   client: pg.Client,
   engine: Pick<Engine, 'wake'>,
-  among?: readonly number[],
-): Promise<DispatchRound> {
+  wide: readonly string[] = [],
+): Promise<Round> {
   const { rows } = await client.query<DispatchRow>({
     name: 'webhook-dispatch',
     text: 'select * from webhook.dispatch($1, $2, $3)',
-    values: [SLOTS.length, MAX_ENTRIES, among ?? null],
+    values: [MAX_SLOTS, MAX_ENTRIES, wide],
   });
-  const round: DispatchRound = { entries: 0, slots: [], behind: [] };
-  for (const { slot, position, entries, more, tenant_id, endpoint_id } of rows) {
-    if (slot === null) engine.wake(tenant_id, endpoint_id, true);
-    else {
-      round.slots.push({ slot, position });
-      round.entries += entries ?? 0;
-      round.unheard = entries === null;
-      if (more) round.behind.push(slot);
-    }
+  wakeAll(engine, rows);
+  const round: Round = { entries: 0, slots: [] };
+  for (const { slot, position, entries, has_backlogs } of rows) {
+    if (slot === null) continue;
+    round.slots.push({ slot, position });
+    round.entries += entries ?? 0;
+    round.unheard = entries === null;
+    round.hasBacklogs = has_backlogs;
   }
   return round;
 }
 
 /**
- * Follows the ledger for webhooks until stopped. A slot with more than one round's entries is followed on a connection of its own until
- * it has caught up: what comes into other slots meanwhile does not wait for its rounds.
+ * As dispatch(), for tenants that are set aside.
+ * @returns how many entries were looked at; null: none is, or others are at it
+ */
+export async function dispatchBacklogs(
+  database: pg.Client | Pool,
+  engine: Pick<Engine, 'wake'>,
+): Promise<number | null> {
+  const { rows } = await database.query<Work & { entries: number | null }>({
+    name: 'webhook-dispatch-backlogs',
+    text: 'select * from webhook.dispatch_backlogs($1, $2)',
+    values: [MAX_TENANTS, MAX_ENTRIES],
+  });
+  wakeAll(engine, rows);
+  return rows.find(({ endpoint_id }) => endpoint_id === null)?.entries ?? null;
+}
+
+/**
+ * Follows the ledger for webhooks until stopped. Tenants that are set aside are followed on a connection of their own: what comes of
+ * others meanwhile does not wait for their rounds.
+ * @param options.pool of rowhouse_worker
  */
 export function startDispatch(options: {
   connectionString: string;
+  pool: Pool;
   engine: Pick<Engine, 'wake' | 'turn'>;
   log: Logger;
 }) {
-  const { connectionString, engine, log } = options;
-  const behind = new Set<number>();
+  const { connectionString, pool, engine, log } = options;
   let catchingUp: Promise<void> | undefined;
   let stopping = false;
+  let wide: string[] = [];
+  let wideAt = Number.NEGATIVE_INFINITY;
 
-  /** The slots that are not followed elsewhere. */
-  const mine = () => (behind.size > 0 ? SLOTS.filter((slot) => !behind.has(slot)) : undefined);
+  async function findWide(): Promise<void> {
+    if (performance.now() - wideAt < WIDE_MS) return;
+    wideAt = performance.now();
+    const { rows } = await pool.query<{ wide: string[] }>('select webhook.wide_listeners() as wide');
+    wide = rows[0]?.wide ?? [];
+  }
 
   async function catchUp(): Promise<void> {
-    let ledger: Ledger | undefined;
-    try {
-      ledger = await openLedger(connectionString, CONSUMER);
-      while (behind.size > 0 && !stopping) {
-        const among = [...behind];
-        const endTurn = await engine.turn();
-        try {
-          await ledger.follow(async (client) => {
-            const round = await dispatch(client, engine, among);
-            for (const slot of among) if (!round.behind.includes(slot)) behind.delete(slot);
-            return round;
-          });
-        } finally {
-          endTurn();
-        }
+    await findWide();
+    while (!stopping) {
+      const endTurn = await engine.turn();
+      try {
+        if ((await dispatchBacklogs(pool, engine)) === null) return;
+      } catch (error) {
+        if (!isInTheWay(error)) throw error;
+        await delay(IN_THE_WAY_MS);
+      } finally {
+        endTurn();
       }
-    } finally {
-      // Whatever is left is found behind again.
-      behind.clear();
-      await ledger?.close();
     }
   }
 
@@ -93,22 +119,15 @@ export function startDispatch(options: {
     connectionString,
     consumer: CONSUMER,
     log,
-    async round(client) {
-      const round = await dispatch(client, engine, mine());
-      for (const slot of round.behind) behind.add(slot);
-      return round;
-    },
-    onRound() {
-      if (behind.size === 0 || stopping) return;
+    round: (client) => dispatch(client, engine, wide),
+    async backlogs() {
       catchingUp ??= catchUp()
         .catch((error: Error) => log.warn({ consumer: CONSUMER, error: error.message }, 'dispatch interrupted'))
         .finally(() => {
           catchingUp = undefined;
-          // What came into its slots after its last look is nobody's but the consumer's again.
-          consumer.call();
         });
+      return false;
     },
-    among: mine,
   });
 
   return {

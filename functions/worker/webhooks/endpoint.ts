@@ -9,6 +9,14 @@ export interface Endpoint {
   described: Described | null;
   material: Material | null;
   health: Health;
+  /** Counts the changes of its health that others have to know. */
+  changes: number;
+  /** Up to which of them the database has it: no lease is given back before that, or whoever takes it would not count on. */
+  saved: number;
+  /** The last one described. */
+  generation: number;
+  /** Since when it is of that generation: what was sent before that says nothing of the receiver that it has now. */
+  since: number;
   leased: boolean;
   /** Which session asks for it: that for backlogs, the first, or none before the other has given it back. */
   lane: 'first' | 'between' | 'backlog';
@@ -34,6 +42,8 @@ export interface Endpoint {
   wantsWhenRecorded: boolean;
   /** New deliveries are known to be there: a lease that another worker holds is asked for again soon. */
   urgent: boolean;
+  /** The database has it due, and so knows of no pause, or of none any more. */
+  foundDue: boolean;
   underWay: number;
   unrecorded: number;
   /** When there may be more to read; Infinity: when someone says so. */
@@ -56,6 +66,10 @@ export function newEndpoint(tenant: string, id: string): Endpoint {
     described: null,
     material: null,
     health: newHealth(),
+    changes: 0,
+    saved: 0,
+    generation: 0,
+    since: 0,
     leased: false,
     lane: 'first',
     taken: 0,
@@ -69,6 +83,7 @@ export function newEndpoint(tenant: string, id: string): Endpoint {
     unsettled: new Map(),
     wantsWhenRecorded: false,
     urgent: false,
+    foundDue: false,
     underWay: 0,
     unrecorded: 0,
     wantAt: Number.POSITIVE_INFINITY,
@@ -87,10 +102,14 @@ export function isUnsettled({ unsettled }: Endpoint, key: string): boolean {
   return false;
 }
 
+/** Tests are tried once, and before anything else: whoever asked for one looks at what comes of it. */
+export const isTest = ({ eventId }: Delivery) => eventId.startsWith('test_');
+
 /** Takes a delivery in that was read. */
 export function putInBuffer(endpoint: Endpoint, delivery: Delivery): void {
   const bytes = delivery.body?.length ?? 0;
-  endpoint.buffer.push(delivery);
+  if (isTest(delivery)) endpoint.buffer.unshift(delivery);
+  else endpoint.buffer.push(delivery);
   endpoint.bufferBytes += bytes;
   endpoint.meanBytes += (bytes - endpoint.meanBytes) / 8;
 }
@@ -130,8 +149,14 @@ export function forget(endpoint: Endpoint, position: number): void {
 }
 
 /** Nothing of it is in hand, under way or to be recorded. */
-export function hasNothing({ underWay, unrecorded, buffer }: Endpoint): boolean {
-  return underWay === 0 && unrecorded === 0 && buffer.length === 0;
+export function hasNothing(endpoint: Endpoint): boolean {
+  const { underWay, unrecorded, buffer } = endpoint;
+  return underWay === 0 && unrecorded === 0 && buffer.length === 0 && !isUnsaved(endpoint);
+}
+
+/** Without the lease, its health is for others to say. */
+export function isUnsaved({ leased, changes, saved }: Endpoint): boolean {
+  return leased && changes > saved;
 }
 
 export function isIdle(endpoint: Endpoint, now: number): boolean {

@@ -144,6 +144,7 @@ export function createEngine(options: EngineOptions) {
       } else if (endpoint.leased && !urgent) return;
       if (urgent && endpoint.known.size === 0) pacing.hold();
       endpoint.urgent ||= urgent;
+      endpoint.foundDue ||= !urgent;
       want(endpoint);
     },
 

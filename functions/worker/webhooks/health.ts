@@ -75,7 +75,6 @@ export function observe(health: Health, outcome: Outcome, now: number, limits: H
     });
     return changed;
   }
-  const first = health.failures === 0;
   health.failingSince ??= now;
   health.failures += 1;
   health.lastError =
@@ -96,7 +95,8 @@ export function observe(health: Health, outcome: Outcome, now: number, limits: H
     health.opened += 1;
     health.pausedUntil = Math.max(health.pausedUntil, now + open * (0.9 + 0.2 * Math.random()));
   }
-  return first || opens;
+  // Every failure: between two deliveries the lease may be given back, and whoever has it next counts on from what is stored.
+  return true;
 }
 
 /** Whether anything may be sent now; an open circuit whose time is over lets one delivery through. */

@@ -29,8 +29,9 @@ export function park(recorder: Recorder, endpoint: Endpoint, { position, orderin
   });
 }
 
-/** Nothing can be sent to it at the moment; it is read anew when that time is over. */
+/** Nothing can be sent to it at the moment; it is read anew when that time is over, unless its tenant changes it before. */
 export function pause(endpoint: Endpoint, reason: string): void {
+  endpoint.changes += 1;
   endpoint.health.pausedUntil = Date.now() + UNREADABLE_MS;
   endpoint.health.lastError = reason;
   endpoint.described = null;
@@ -48,12 +49,14 @@ export function createIntake(options: {
 }) {
   const { endpoints, shares, recorder, opener, log, pump } = options;
 
-  function describe(endpoint: Endpoint, described: Described): void {
-    const moved = endpoint.described?.generation !== described.generation;
+  /** @returns whether what was known of its receiver counts no more */
+  function describe(endpoint: Endpoint, described: Described): boolean {
+    const { generation, watermark } = described;
+    const moved = endpoint.described?.generation !== generation;
     dropBuffer(endpoint);
-    endpoint.readPosition = moved ? described.watermark : Math.max(endpoint.readPosition, described.watermark);
-    // It was enabled again, or replayed to: with a clean slate.
-    if (moved && endpoint.described) Object.assign(endpoint.health, { pausedUntil: 0, throttled: 0 });
+    endpoint.readPosition = moved ? watermark : Math.max(endpoint.readPosition, watermark);
+    const anew = endpoint.generation !== generation;
+    if (anew) Object.assign(endpoint, { generation, since: Date.now() });
     endpoint.described = described;
     endpoint.material = null;
     openMaterial(opener, described).then(
@@ -66,23 +69,25 @@ export function createIntake(options: {
       (error: Error) => {
         log.error({ tenant_id: endpoint.tenant, endpoint_id: endpoint.id, err: error }, 'secrets not opened');
         pause(endpoint, 'its secrets cannot be opened');
-        recorder.touch(endpoint, true);
+        recorder.touch(endpoint);
         pump();
       },
     );
+    return anew;
   }
 
-  /** The lease is new: what the holder before has seen counts. */
-  function adopt({ health, dirty }: Endpoint, stored: StoredHealth): void {
-    if (dirty) return;
+  /** What the database knows of the receiver: from the lease's holder before, or by its tenant's wish. */
+  function adopt(endpoint: Endpoint, stored: StoredHealth): void {
     const { circuit, opened, failures, failingSince, pausedUntil } = stored;
-    Object.assign(health, {
+    Object.assign(endpoint.health, {
       circuit,
       opened,
       failures,
       failingSince,
       pausedUntil: pausedUntil ?? 0,
     });
+    if (failures === 0) endpoint.health.throttled = 0;
+    endpoint.saved = endpoint.changes;
   }
 
   /** @returns whether it was not in hand already */
@@ -99,16 +104,14 @@ export function createIntake(options: {
     return true;
   }
 
-  function lease(endpoint: Endpoint, health: StoredHealth): void {
-    if (!endpoint.leased) {
-      adopt(endpoint, health);
-      endpoint.taken = 0;
-    }
-    Object.assign(endpoint, { leased: true, busyMs: 0, urgent: false });
+  function lease(endpoint: Endpoint, health: StoredHealth, anew: boolean): void {
+    if (anew || !endpoint.leased) adopt(endpoint, health);
+    if (!endpoint.leased) endpoint.taken = 0;
+    Object.assign(endpoint, { leased: true, busyMs: 0, urgent: false, foundDue: false });
   }
 
   function refuse(endpoint: Endpoint, kind: 'busy' | 'gone', now: number): void {
-    Object.assign(endpoint, { leased: false, lane: 'first' });
+    Object.assign(endpoint, { leased: false, lane: 'first', foundDue: false });
     dropBuffer(endpoint);
     if (kind === 'gone') endpoint.described = null;
     else if (endpoint.urgent) {
@@ -123,21 +126,26 @@ export function createIntake(options: {
     const dueAt = new Map<string, number>();
     const deliveries: Extract<Claimed, { kind: 'delivery' }>[] = [];
     // What an endpoint is comes before its deliveries, whatever the order of the rows.
+    const described = new Map<Endpoint, { anew: boolean }>();
     for (const row of claimed) {
       const endpoint = endpoints.get(row.endpoint);
-      if (!endpoint) continue;
+      if (endpoint && row.kind === 'endpoint') described.set(endpoint, { anew: describe(endpoint, row.described) });
+    }
+    for (const row of claimed) {
+      const endpoint = endpoints.get(row.endpoint);
+      if (!endpoint || row.kind === 'endpoint') continue;
       if (row.kind === 'delivery') deliveries.push(row);
-      else if (row.kind === 'endpoint') describe(endpoint, row.described);
       else if (row.kind === 'leased') {
-        lease(endpoint, row.health);
+        lease(endpoint, row.health, described.get(endpoint)?.anew ?? false);
         if (row.dueAt !== null) dueAt.set(row.endpoint, row.dueAt);
       } else refuse(endpoint, row.kind, now);
     }
     // What was dropped while this was being read lies before it: taken in, it would be passed over for ever.
     const behind = new Set(
-      asked.flatMap(({ endpoint, ask }) => (endpoint.readPosition < ask.watermark ? [endpoint] : [])),
+      asked.flatMap(({ endpoint, ask }) =>
+        endpoint.readPosition < ask.watermark && !described.has(endpoint) ? [endpoint] : [],
+      ),
     );
-    for (const row of claimed) if (row.kind === 'endpoint') behind.delete(endpoints.get(row.endpoint) as Endpoint);
     for (const endpoint of behind) endpoint.wantAt = 0;
     deliveries.sort((a, b) => a.delivery.position - b.delivery.position);
     for (const { endpoint: id, delivery } of deliveries) {

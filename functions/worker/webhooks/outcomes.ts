@@ -80,10 +80,11 @@ export function createOutcomes(options: {
         );
       }
       const { result, gone } = resultOf(endpoint, delivery, outcome, at, retryScale);
-      if (observe(endpoint.health, outcome, now, limits)) recorder.touch(endpoint, true);
+      const isOfNow = at >= endpoint.since;
+      if (isOfNow && observe(endpoint.health, outcome, now, limits)) recorder.touch(endpoint);
       if (delivery.orderingKey !== null && result.status === 'pending') holdBack(endpoint, delivery);
       note(endpoint, delivery, result);
-      if (gone) void end(endpoint, 'gone');
+      if (gone && isOfNow) void end(endpoint, 'gone');
       else if (isHopeless(endpoint.health, now, limits)) void end(endpoint, 'failing');
       else if (endpoint.health.pausedUntil > now + REST_MS) rest(endpoint, endpoint.health.pausedUntil);
     } else if (delivery.body === null) {
@@ -92,7 +93,7 @@ export function createOutcomes(options: {
       forget(endpoint, delivery.position);
       if (!delivery.retried) endpoint.readPosition = Math.min(endpoint.readPosition, delivery.position - 1);
       pause(endpoint, 'it could not be sent');
-      recorder.touch(endpoint, true);
+      recorder.touch(endpoint);
     }
   }
 

@@ -43,7 +43,8 @@ export function roomOf(endpoints: Iterable<Endpoint>): (endpoint: Endpoint) => b
 export function askOf(endpoint: Endpoint, now: number, hasRoom = true): Ask | undefined {
   const { described, health } = endpoint;
   if (endpoint.wantAt > now) return undefined;
-  if (health.pausedUntil > now) {
+  // New deliveries alone do not end a pause.
+  if (health.pausedUntil > now && !endpoint.foundDue) {
     endpoint.wantAt = health.pausedUntil;
     return undefined;
   }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from '../../database.ts';
 import type { Logger } from '../../log.ts';
 import { createBatches, type Item, type Noted } from './batch.ts';
-import { type Endpoint, forget } from './endpoint.ts';
+import { type Endpoint, forget, isUnsaved } from './endpoint.ts';
 import type { Pacing } from './pacing.ts';
 import { stateOf } from './records.ts';
 
@@ -45,7 +45,7 @@ export function createRecorder(options: {
       endpoint.savedAt = now;
       endpoint.dirty = false;
     }
-    // Not described, but leased: it was paused, which its tenant reads; without a generation, no watermark is saved.
+    // Not described, but leased: it was paused, which its tenant reads.
     return due.filter(({ described, leased }) => described !== null || leased);
   }
 
@@ -55,6 +55,7 @@ export function createRecorder(options: {
       ...batch.map((entry) => ({ endpoint: entry.endpoint, noted: entry })),
       ...states.map((endpoint) => ({ endpoint, state: stateOf(endpoint) })),
     ];
+    const changes = new Map(states.map((endpoint) => [endpoint, endpoint.changes]));
     const done = new Set<Item>();
     try {
       const locked = await writeBatch(items, (some) => {
@@ -65,11 +66,15 @@ export function createRecorder(options: {
     } finally {
       const written = new Set<Noted>();
       for (const item of items) {
-        if (item.noted && done.has(item)) written.add(item.noted);
-        else if (item.state && !done.has(item)) {
-          changed.add(item.endpoint);
-          item.endpoint.dirty = true;
-        }
+        if (!done.has(item)) continue;
+        if (item.noted) written.add(item.noted);
+        else item.endpoint.saved = Math.max(item.endpoint.saved, changes.get(item.endpoint) ?? 0);
+      }
+      for (const item of items) {
+        // Unsaved is also what has been paused because an attempt could not be recorded.
+        if ((done.has(item) || item.noted) && !isUnsaved(item.endpoint)) continue;
+        changed.add(item.endpoint);
+        item.endpoint.dirty = true;
       }
       // What was unparked meanwhile is no longer there.
       const recorded = noted.filter((entry) => written.has(entry));
@@ -123,11 +128,12 @@ export function createRecorder(options: {
       if (!running) void start().catch(() => {});
     },
 
-    /** The state of the endpoint has changed; `soon`: others have to know it now. */
-    touch(endpoint: Endpoint, soon: boolean): void {
+    /** The health of the endpoint has changed: others have to know it now. */
+    touch(endpoint: Endpoint): void {
       changed.add(endpoint);
-      endpoint.dirty ||= soon;
-      if (soon && !running) void start().catch(() => {});
+      endpoint.changes += 1;
+      endpoint.dirty = true;
+      if (!running) void start().catch(() => {});
     },
 
     /** What was set aside and is not recorded yet is read again: what it would wait behind may not be there any more. */

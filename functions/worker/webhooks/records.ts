@@ -1,5 +1,5 @@
 import type { Pool } from '../../database.ts';
-import type { Endpoint } from './endpoint.ts';
+import { type Endpoint, isUnsaved } from './endpoint.ts';
 
 /** What is written down, as webhook.record() takes it. */
 
@@ -21,8 +21,10 @@ export interface StateChange {
   t: string;
   e: string;
   generation: number;
+  /** 0: it is not known. */
   watermark: number;
-  circuit: string;
+  /** Null: of its health, nothing has changed. */
+  circuit: string | null;
   opened: number;
   paused: number | null;
   failing: number | null;
@@ -50,9 +52,9 @@ export function stateOf(endpoint: Endpoint): StateChange {
   return {
     t: endpoint.tenant,
     e: endpoint.id,
-    generation: endpoint.described?.generation ?? 0,
-    watermark: watermarkOf(endpoint),
-    circuit: health.circuit,
+    generation: endpoint.generation,
+    watermark: endpoint.described ? watermarkOf(endpoint) : 0,
+    circuit: isUnsaved(endpoint) ? health.circuit : null,
     opened: health.opened,
     paused: health.pausedUntil || null,
     failing: health.failingSince,

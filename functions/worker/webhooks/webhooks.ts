@@ -75,7 +75,7 @@ function startFreeing({ pool, log }: { pool: Pool; log: Logger }) {
 function recordPool(connectionString: string): Pool {
   const url = new URL(connectionString);
   url.searchParams.set('options', '-c synchronous_commit=off');
-  return createPool(url.href, 'rowhouse-worker-webhooks', 3);
+  return createPool(url.href, 'rowhouse-worker-webhooks', 4);
 }
 
 /**
@@ -114,7 +114,7 @@ export async function startWebhooks(options: { connectionString: string; config:
     capacity,
     log,
   });
-  const dispatch = startDispatch({ connectionString, engine, log });
+  const dispatch = startDispatch({ connectionString, pool, engine, log });
   const sweep = startSweep({ pool, engine, opener, log });
   const freeing = startFreeing({ pool, log });
   const rewrap = startRewrap({ connectionString, opener, log });

@@ -2,7 +2,7 @@ export interface Outgoing {
   url: string;
   headers: Record<string, string>;
   body: string;
-  /** For all of it, from the name's resolution to the end of the answer. */
+  /** For the receiver: from the moment that the request is on its connection to the end of the answer's head. */
   timeoutMs?: number;
 }
 

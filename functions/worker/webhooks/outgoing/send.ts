@@ -8,14 +8,15 @@ import { createLookup, createResolver, type Lookup } from './resolve.ts';
 
 export type { FailureReason, Outcome, Outgoing } from './outcome.ts';
 
-/** In milliseconds. For its answer, a receiver has as long as the request says, if that is more. */
+/** In milliseconds. */
 export interface StageTimeouts {
   dns: number;
   connect: number;
   tls: number;
+  /** To the end of the answer's head, where the request itself says nothing else. */
   headers: number;
   body: number;
-  /** For all of it, where the request itself names nothing else. */
+  /** For all of it, whatever the request says. */
   total: number;
 }
 
@@ -42,8 +43,15 @@ export interface Sender {
   size(): { origins: number; sockets: number };
 }
 
-/** Standard Webhooks: 15 to 30 s for the receiver. */
-const TIMEOUTS: StageTimeouts = { dns: 5000, connect: 5000, tls: 5000, headers: 15_000, body: 5000, total: 30_000 };
+/** Standard Webhooks: 15 to 30 s for the receiver. In total, as long as each stage of such a request may take. */
+export const TIMEOUTS: StageTimeouts = {
+  dns: 5000,
+  connect: 5000,
+  tls: 5000,
+  headers: 15_000,
+  body: 5000,
+  total: 50_000,
+};
 const LIMITS: PoolLimits = {
   connectionsPerOrigin: 128,
   // Some 25 KB each.
@@ -94,7 +102,7 @@ export function createSender(options: SenderOptions = {}): Sender {
     },
   );
   const limitsOf = ({ timeoutMs }: Outgoing) => ({
-    headersMs: Math.max(timeouts.headers, timeoutMs ?? 0),
+    headersMs: timeoutMs ?? timeouts.headers,
     bodyMs: timeouts.body,
     keptBytes: KEPT_BYTES,
     readBytes: READ_BYTES,
@@ -154,7 +162,7 @@ export function createSender(options: SenderOptions = {}): Sender {
     const begun = performance.now();
     const latencyMs = () => Math.round(performance.now() - begun);
     try {
-      const answer = await answerTo(request, begun + (request.timeoutMs ?? timeouts.total), signal);
+      const answer = await answerTo(request, begun + timeouts.total, signal);
       return { kind: 'response', ...answer, latencyMs: latencyMs() };
     } catch (error) {
       if (!(error instanceof SendFailure)) throw error;

@@ -1,0 +1,37 @@
+import { Command } from 'commander';
+import { type QueueStatus, readStatus } from '../../../queue/status.ts';
+import { type DatabaseOptions, withDatabaseOptions } from '../../database.ts';
+import { colours, print, table } from '../../output.ts';
+import { inQueue } from './access.ts';
+
+function age(seconds: number | null): string {
+  if (seconds === null) return '';
+  if (seconds < 120) return `${Math.max(0, Math.round(seconds))} s`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
+function statusTable(queues: QueueStatus[]): string {
+  const { red, yellow } = colours();
+  return table(
+    ['type', 'waiting', 'delayed', 'active', 'dead', 'oldest', 'status', 'most waiting'],
+    queues.map(({ type, waiting, delayed, active, dead, oldest_seconds, paused_at, tenants }) => [
+      type,
+      String(waiting),
+      String(delayed),
+      String(active),
+      dead > 0 ? red(String(dead)) : '0',
+      age(oldest_seconds),
+      paused_at ? yellow(`paused since ${paused_at.toISOString()}`) : '',
+      tenants.map(({ tenant_id, waiting }) => `${tenant_id} ${waiting}`).join(', '),
+    ]),
+  );
+}
+
+export function statusCommand(): Command {
+  return withDatabaseOptions(new Command('status').description('what waits, runs and has died, by type of job'))
+    .addHelpText('after', '\nExample:\n  $ rowhouse queue status --json')
+    .action(async (options: DatabaseOptions) => {
+      const queues = await inQueue(options, readStatus);
+      print(options.json, queues, () => statusTable(queues));
+    });
+}
