@@ -501,6 +501,18 @@ export const FUNCTIONS: Case[] = [
     back: ['safe function-dropped: function app.new_careless_definer() dropped'],
   },
   {
+    name: 'new_planned_definer',
+    alter: fn('app.new_planned_definer', `set enable_seqscan = 'off' security definer ${PINNED} set work_mem = '8MB'`),
+    there: ['review definer-added: function app.new_planned_definer() added'],
+    back: ['safe function-dropped: function app.new_planned_definer() dropped'],
+  },
+  {
+    name: 'new_half_pinned_definer',
+    alter: fn('app.new_half_pinned_definer', `security definer set search_path = '', app`),
+    there: ['dangerous definer-unpinned-added: function app.new_half_pinned_definer() added'],
+    back: ['safe function-dropped: function app.new_half_pinned_definer() dropped'],
+  },
+  {
     name: 'new_call',
     alter: fn('v1.new_call'),
     there: ['review api-function-added: function v1.new_call() added'],

@@ -135,6 +135,7 @@ describe('rowhouse start', () => {
     stack.process.kill('SIGINT');
     expect(await stack.ended).toBe(130);
     expect(Object.values(children).filter(isAlive)).toEqual([]);
-    expect(processesIn(stack.state.postgres)).toEqual([]);
+    // PostgreSQL's sessions see for themselves that their server is gone.
+    await expect.poll(() => processesIn(stack.state.postgres)).toEqual([]);
   });
 });

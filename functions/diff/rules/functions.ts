@@ -9,7 +9,9 @@ const GUARDS =
   /^(auth|request)\.|^tenancy\.(role_rank|protect|add_polic(?:y|ies)|add_partitions|pin_statistics|expose|check_\w+|refuse)\(/;
 const isGuard = ({ name }: Change) => GUARDS.test(name);
 const isExposed = ({ name }: Change) => /^(v1|admin)\./.test(name);
-const unpinned = ({ facts }: Change) => facts.settings !== 'search_path=""' && facts.parsed !== true;
+/** Alone, or between other settings; another element behind the empty one is part of its value. */
+const PINNED = /(?:^|, )search_path=""(?:$|, [\w.]+=)/;
+const unpinned = ({ facts }: Change) => !PINNED.test(String(facts.settings)) && facts.parsed !== true;
 
 /** Bodies with comments like this are compared as they stand: such comments nest, and our reader of SQL does not. */
 const withoutComments = (body: unknown) =>
