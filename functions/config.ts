@@ -60,6 +60,8 @@ export const edgeSchema = z
       .int()
       .min(0)
       .default(32 * 1024 ** 2),
+    /** How long a GET waits to be told whether what is kept still holds; then it goes to PostgREST. */
+    EDGE_CACHE_PATIENCE_MS: z.coerce.number().int().min(1).default(250),
     /** The largest body of a request; uploads have STORAGE_MAX_BYTES. */
     EDGE_BODY_BYTES: z.coerce
       .number()

@@ -81,7 +81,13 @@ await superviseProcess(
       },
     });
     const { exchangeApiKey } = tokens;
-    const cache = createCache({ follower, pool, log, totalBytes: config.EDGE_CACHE_BYTES });
+    const cache = createCache({
+      follower,
+      pool,
+      log,
+      totalBytes: config.EDGE_CACHE_BYTES,
+      patienceMs: config.EDGE_CACHE_PATIENCE_MS,
+    });
     const hosts = createHosts(settings, { tenantDomain: config.EDGE_TENANT_DOMAIN, publicUrl: config.EDGE_PUBLIC_URL });
     const cors = createCors({
       settings,

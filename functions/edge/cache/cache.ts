@@ -18,17 +18,21 @@ export interface CacheParts {
   log: Logger;
   /** For all tenants together; each has its own limit within. */
   totalBytes: number;
+  /** A database that does not say within this whether what is kept still holds is not waited for: the request goes to PostgREST. */
+  patienceMs: number;
 }
 
 /**
  * Answers GETs from what the database has answered before to the same tenant, role and subject, where nothing beneath has changed
  * since: for each request, a snapshot taken after it arrived has been compared first.
  */
-export function createCache({ follower, pool, log, totalBytes }: CacheParts): { stage: Stage } {
+export function createCache({ follower, pool, log, totalBytes, patienceMs }: CacheParts): { stage: Stage } {
   const store = createStore(totalBytes);
   const verdicts = createVerdicts();
-  const schema = createSchema(pool, (error) => log.warn({ cause: (error as Error).message }, 'nothing is cached'));
-  const sync = patiently(() => follower.sync());
+  const schema = createSchema(pool, patienceMs, (error) =>
+    log.warn({ cause: (error as Error).message }, 'nothing is cached'),
+  );
+  const sync = patiently(patienceMs, () => follower.sync());
   const fetcher = createFetcher({
     isFollowing: () => follower.mark() > lostAt,
     // The comparison that was under way when the write was answered may be older than it.

@@ -1,12 +1,9 @@
-/** A database that does not answer within this is not waited for: the request goes to PostgREST. */
-const PATIENCE_MS = 250;
-
 /**
  * Waits for what many ask for at once, and for so long at most: resolves to undefined when it fails or is late, and then at once, until
  * what was late has come.
  * @param ask may give the same promise to several; they share one timer
  */
-export function patiently<T>(ask: () => Promise<T>): () => Promise<T | undefined> {
+export function patiently<T>(patienceMs: number, ask: () => Promise<T>): () => Promise<T | undefined> {
   let late = false;
   let asked: Promise<T> | undefined;
   let answer: Promise<T | undefined> = Promise.resolve(undefined);
@@ -16,7 +13,7 @@ export function patiently<T>(ask: () => Promise<T>): () => Promise<T | undefined
       const timer = setTimeout(() => {
         late = true;
         resolve(undefined);
-      }, PATIENCE_MS);
+      }, patienceMs);
       const settle = (value: T | undefined) => {
         clearTimeout(timer);
         late = false;

@@ -19,7 +19,7 @@ export const MAX_AGE_MS = 250;
 const REFRESH_AFTER_MS = 100;
 
 /** @param onError is told why the catalogue could not be read; nothing is kept then */
-export function createSchema(pool: Pool, onError: (error: unknown) => void): Schema {
+export function createSchema(pool: Pool, patienceMs: number, onError: (error: unknown) => void): Schema {
   let catalogue: Catalogue | undefined;
   let askedAt = Number.NEGATIVE_INFINITY;
   let failed = false;
@@ -43,7 +43,7 @@ export function createSchema(pool: Pool, onError: (error: unknown) => void): Sch
     return catalogue;
   }
 
-  const refresh = patiently(() => {
+  const refresh = patiently(patienceMs, () => {
     asking ??= ask();
     return asking;
   });
