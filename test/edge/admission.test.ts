@@ -101,7 +101,7 @@ describe('the slow queries of one tenant', () => {
 
   test('that find the queue full are shed with a 503 that says when to come back', async () => {
     const slow = await tenantWith(stack, { request_concurrency: 2, queue_length: 3, queue_wait: '5 s' });
-    const all = await Promise.all(Array.from({ length: 8 }, () => sleep(slow, 0.6)));
+    const all = await Promise.all(Array.from({ length: 8 }, () => sleep(slow, 1)));
     const shed = all.filter(({ status }) => status === 503);
     expect(all.map(({ status }) => status).sort()).toEqual([200, 200, 200, 200, 200, 503, 503, 503]);
     for (const { headers, body } of shed) {
@@ -122,7 +122,7 @@ describe('the slow queries of one tenant', () => {
 
   test('that wait too long are shed as well, and leave the queue', async () => {
     const slow = await tenantWith(stack, { request_concurrency: 1, queue_length: 10, queue_wait: '200 ms' });
-    const first = sleep(slow, 1);
+    const first = sleep(slow, 2);
     await until(async () => (await sleeping()) > 0);
     const second = await sleep(slow, 0);
     expect([second.status, second.body.code, second.body.detail]).toEqual([

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../../functions/stack/ports.ts';
 import { http } from '../support/http.ts';
+import { promptly } from '../support/promptly.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
 import { changeSettings, tenantWith } from './limited-tenants.ts';
 import { overload, type Tally } from './overload.ts';
@@ -51,15 +52,18 @@ const logged = (lines: readonly string[], text: string) =>
 
 describe('a limit', () => {
   test('is told in fields of the IETF draft, unit by unit, until a 429 that says how long to wait', async () => {
-    const { token } = await tenantWith(stack, { read_rate: 1, read_burst: 3 });
-    const start = performance.now();
-    const seen = [];
-    for (let nth = 0; nth < 3; nth++) {
-      const answer = await read(stack.edge, token);
-      seen.push([answer.status, ...fieldsOf(answer)]);
-    }
-    const refused = await read(stack.edge, token);
-    expect(performance.now() - start, 'too slow to count').toBeLessThan(1000);
+    const { token, seen, refused } = await promptly(
+      1000,
+      () => tenantWith(stack, { read_rate: 1, read_burst: 3 }),
+      async ({ token }) => {
+        const seen = [];
+        for (let nth = 0; nth < 3; nth++) {
+          const answer = await read(stack.edge, token);
+          seen.push([answer.status, ...fieldsOf(answer)]);
+        }
+        return { token, seen, refused: await read(stack.edge, token) };
+      },
+    );
     expect(seen).toEqual([
       [200, '"read";q=1;w=1;rowhouse-burst=3', '"read";r=2;t=1'],
       [200, '"read";q=1;w=1;rowhouse-burst=3', '"read";r=1;t=1'],

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createPool } from '../../functions/database.ts';
 import { serveHealth } from '../../functions/edge/health.ts';
 import { http } from '../support/http.ts';
+import { promptly } from '../support/promptly.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
 import { tenantWith } from './limited-tenants.ts';
 import { sendRaw, sendTo } from './raw-http.ts';
@@ -99,18 +100,32 @@ async function statuses(count: number, what: (nth: number) => Ask): Promise<numb
 
 const randomKey = () => `rh_live_acme_${randomBytes(8).toString('hex')}_${randomBytes(32).toString('hex')}`;
 
-async function makeKey(options: object = {}): Promise<string> {
-  const { body } = await http<{ key: string }>(`${stack.postgrest}/rpc/create_api_key`, {
+async function make(options: object = {}): Promise<{ id: string; key: string }> {
+  const { body } = await http<{ id: string; key: string }>(`${stack.postgrest}/rpc/create_api_key`, {
     token: await stack.token({ tenant: 't_acme' }),
     body: { name: 'a program', ...options },
   });
-  return body.key;
+  return body;
+}
+
+const makeKey = async (options: object = {}): Promise<string> => (await make(options)).key;
+
+/** Waits until the edge has heard of each key made so far, and will not ask for it anew: it follows the ledger in its order. */
+async function keysAreKnown(): Promise<void> {
+  const from = anotherAddress();
+  const { id, key } = await make();
+  expect((await ask({ from, token: key })).status).toBe(200);
+  const token = await stack.token({ tenant: 't_acme' });
+  expect((await http(`${stack.postgrest}/rpc/revoke_api_key`, { token, body: { id } })).status).toBe(200);
+  await expect.poll(async () => (await ask({ from, token: key })).status, { timeout: 10_000 }).toBe(401);
+  await exchanges();
 }
 
 describe('API keys that are no good', () => {
   test('are looked up as often as the bucket of their address allows, all at once or one by one', async () => {
     const from = anotherAddress();
     const good = await makeKey();
+    await keysAreKnown();
     expect((await ask({ from, token: good })).status, 'a good one costs the address nothing').toBe(200);
     expect(await exchanges()).toBe(1);
     const answers = await Promise.all(Array.from({ length: 40 }, () => ask({ from, token: randomKey() })));
@@ -121,16 +136,16 @@ describe('API keys that are no good', () => {
     const storage = await ask({ from, token: randomKey(), path: '/storage/v1/files/x' });
     expect(storage).toMatchObject({ status: 429, code: 'rate_limited', left: expect.stringMatching(/^"address";r=0/) });
     expect((await ask({ from, token: good })).status, 'nor does it need any of it').toBe(200);
-    // The edge may have heard of the new key since, and asked for it anew.
+    // The bucket gains one in ten seconds.
     expect(await exchanges()).toBeLessThanOrEqual(BURST + 1);
   });
 
   test('are looked up once a second each', async () => {
-    const [from, token] = [anotherAddress(), randomKey()];
-    await exchanges();
-    const started = performance.now();
-    expect(await statuses(3, () => ({ from, token }))).toEqual([401, 401, 401]);
-    expect(performance.now() - started, 'too slow to count').toBeLessThan(1000);
+    const unknown = async () => {
+      await exchanges();
+      return { from: anotherAddress(), token: randomKey() };
+    };
+    expect(await promptly(1000, unknown, (asked) => statuses(3, () => asked))).toEqual([401, 401, 401]);
     expect(await exchanges()).toBe(1);
   });
 

@@ -10,7 +10,7 @@ import { catalogueOf, createTuneStack, LARGE, LISTS, startTune, writeLists } fro
 
 let stack: TestStack;
 
-const until = async (check: () => Promise<boolean>) => expect(await untilTrue(check, { timeoutMs: 20_000 })).toBe(true);
+const until = async (check: () => Promise<boolean>) => expect(await untilTrue(check, { timeoutMs: 50_000 })).toBe(true);
 
 beforeAll(async () => {
   stack = await createTuneStack();

@@ -39,7 +39,8 @@ const SETTINGS = {
   full_page_writes: 'off',
   autovacuum: 'off',
   max_connections: 200,
-  max_wal_size: '4GB',
+  // It may be in memory, beside everything else: test/support/quick.ts.
+  max_wal_size: '1GB',
   max_prepared_transactions: 4,
   // Loaded, not installed: tests of `rowhouse tune` create the extension in their own database.
   shared_preload_libraries: 'pg_stat_statements',

@@ -12,6 +12,7 @@ import { edgeChild, workerChild } from '../../functions/stack/node-child.ts';
 import { freePort } from '../../functions/stack/ports.ts';
 import { postgrestChild } from '../../functions/stack/postgrest.ts';
 import { type DatabaseUrls, databaseUrls } from '../../functions/stack/secrets.ts';
+import { until } from '../../functions/stack/until.ts';
 import type { Cluster } from './cluster.ts';
 import { type Identities, identities } from './identities.ts';
 
@@ -86,6 +87,7 @@ export async function createTestStack(options: TestStackOptions = {}): Promise<T
   const stop = async () => {
     await Promise.all([...children.values()].toReversed().map((child) => child.stop()));
     await Promise.all([pools.admin.end(), pools.migrator.end()]);
+    await dropDatabase(cluster, name);
     rmSync(directory, { recursive: true, force: true });
   };
 
@@ -154,5 +156,20 @@ async function cloneDatabase(cluster: Cluster, name: string): Promise<void> {
     await client.query(`select pg_advisory_lock(hashtext('clone'))`);
     await createDatabase(maintenance, name, cluster.template);
     await prepareDatabase(databaseUrls(cluster.passwords, cluster.port, name).admin);
+  });
+}
+
+/** Somebody came into the database meanwhile. */
+const IN_USE = '55006';
+
+/** So that a run keeps a few databases at a time, not a hundred. Where a test has left somebody in it, it stays until the run ends. */
+async function dropDatabase(cluster: Cluster, name: string): Promise<void> {
+  await connected(databaseUrls(cluster.passwords, cluster.port, 'postgres').admin, async (client) => {
+    const unused = async () =>
+      (await client.query('select from pg_stat_activity where datname = $1 limit 1', [name])).rowCount === 0;
+    if (!(await until(unused, { timeoutMs: 500 }))) return;
+    await client.query(`drop database if exists ${name}`).catch((error: { code?: string }) => {
+      if (error.code !== IN_USE) throw error;
+    });
   });
 }
