@@ -4,7 +4,7 @@ import type { Follower } from '../follow/follower.ts';
 import { deliver, type Group, give, join, leave, ownBytes } from './group.ts';
 import type { Reader } from './reader.ts';
 import { createReview } from './review.ts';
-import type { Subscriber } from './subscriber.ts';
+import { isLetIn, type Subscriber } from './subscriber.ts';
 import { doubt, groupOf, resumeAll, type TenantStreams } from './tenants.ts';
 
 export interface FeedParts {
@@ -36,11 +36,16 @@ const isLost = (error: unknown): error is RowhouseError =>
 export function createFeed({ log, follower, reader, mostUnsent, close }: FeedParts): Feed {
   const review = createReview({ reader, close, onBehind: (tenant, subscriber) => void catchUp(tenant, subscriber) });
 
-  /** What was read may be given: nothing that was committed before it was read has changed who may see it. */
-  async function isStillLetIn(tenant: TenantStreams): Promise<boolean> {
+  /**
+   * To be called after a read: asks about streams that what was committed before it may have ended.
+   * @returns the changes that were known: what was read may be given to whoever isLetIn()
+   */
+  async function changesBefore(tenant: TenantStreams): Promise<number> {
     await follower.sync();
-    if (tenant.doubtful) await review(tenant);
-    return !tenant.doubtful;
+    const { changes } = tenant;
+    // The first may have begun before they were known.
+    for (let nth = 0; nth < 2 && tenant.doubtful && tenant.reviewedAt < changes; nth++) await review(tenant);
+    return changes;
   }
 
   /** What a group has had last is no longer there: it ends, but for those who came to it later, having read the ledger as it is. */
@@ -79,7 +84,8 @@ export function createFeed({ log, follower, reader, mostUnsent, close }: FeedPar
         throw error;
       });
     if (page.role !== group.role) doubt(tenant, [asker]);
-    const holds = await isStillLetIn(tenant);
+    const changes = await changesBefore(tenant);
+    const holds = !tenant.doubtful || tenant.reviewedAt >= changes;
     // Nobody may have been left, and others come to another place.
     if (!holds || page.role !== group.role || page.after !== group.position || tenant.resets !== resets) {
       group.dirty = true;
@@ -91,7 +97,7 @@ export function createFeed({ log, follower, reader, mostUnsent, close }: FeedPar
     }
     group.seen = null;
     tenant.settled = Math.max(tenant.settled, page.through);
-    deliver(group, page, mostUnsent);
+    deliver(group, page, changes, mostUnsent);
     if (page.full) return 'again';
     // A writer that has not ended holds it back; nobody tells when it ends.
     if (page.more) group.dirty = true;
@@ -133,7 +139,7 @@ export function createFeed({ log, follower, reader, mostUnsent, close }: FeedPar
         throw error;
       });
     if (page.role !== role) doubt(tenant, [subscriber]);
-    if (!(await isStillLetIn(tenant)) || page.role !== role || subscriber.closed) return false;
+    if (!isLetIn(subscriber, await changesBefore(tenant)) || page.role !== subscriber.role) return false;
     if (tenant.resets !== resets) return true;
     if (page.through < page.after) {
       startAnew(tenant);
@@ -153,12 +159,7 @@ export function createFeed({ log, follower, reader, mostUnsent, close }: FeedPar
     if (subscriber.readingBehind) return;
     subscriber.readingBehind = true;
     try {
-      while (
-        !subscriber.closed &&
-        !subscriber.doubtful &&
-        subscriber.outlet.hasRoom() &&
-        (await readBehind(tenant, subscriber))
-      );
+      while (!subscriber.closed && subscriber.outlet.hasRoom() && (await readBehind(tenant, subscriber)));
     } catch (error) {
       if (!isRefusal(error)) {
         log.warn({ tenant_id: tenant.id, cause: (error as Error).message }, 'a stream waits for the database');

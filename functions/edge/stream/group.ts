@@ -1,5 +1,5 @@
 import type { Page, StreamEvent } from './reader.ts';
-import { frameOf, resume, type Subscriber, send } from './subscriber.ts';
+import { frameOf, isLetIn, resume, type Subscriber, send } from './subscriber.ts';
 
 /** Streams of one tenant that see the same events: one reads for all. */
 export interface Group {
@@ -85,12 +85,13 @@ export const ownBytes = (page: Page, subscriber: Subscriber) => bytesOf(page.eve
 /**
  * Gives a page to every stream of the group. One that has not taken what it was given stays behind, where that would be too much: it reads
  * the ledger again when it has room.
+ * @param changes those that were known when it was read
  * @param mostUnsent bytes that one stream may have before it
  */
-export function deliver(group: Group, page: Page, mostUnsent: number): void {
+export function deliver(group: Group, page: Page, changes: number, mostUnsent: number): void {
   const shared = new Map<string, Buffer>();
   for (const subscriber of group.live) {
-    if (subscriber.doubtful) {
+    if (!isLetIn(subscriber, changes)) {
       leave(group, subscriber);
       continue;
     }

@@ -110,8 +110,9 @@ export function createStreams({ log, follower, reader, options }: StreamParts): 
     wanted: Wanted,
     opened: Opened,
     raw: ServerResponse,
-    { doubtful, reset }: { doubtful: boolean; reset: boolean },
+    { changes, reset }: { changes: number; reset: boolean },
   ) {
+    const doubtful = tenant.changes !== changes;
     const now = performance.now();
     const outlet = createOutlet(
       raw,
@@ -130,6 +131,7 @@ export function createStreams({ log, follower, reader, options }: StreamParts): 
       passed: opened.passed,
       resuming: false,
       doubtful,
+      admittedAt: changes,
       behind: true,
       readingBehind: false,
       closed: false,
@@ -172,8 +174,7 @@ export function createStreams({ log, follower, reader, options }: StreamParts): 
       return {
         start(raw) {
           used = true;
-          const since = { doubtful: tenant.changes !== changes, reset: tenant.resets !== resets };
-          start(tenant, caller, wanted, opened, raw, since);
+          start(tenant, caller, wanted, opened, raw, { changes, reset: tenant.resets !== resets });
         },
         giveUp() {
           if (!used) tenants.leave(tenant);

@@ -22,6 +22,8 @@ export interface Subscriber {
   passed: ReadonlySet<number>;
   /** Something about who may do what has changed since the database last let it in. */
   doubtful: boolean;
+  /** The tenant's `changes` when the database was last asked, and let it in. */
+  admittedAt: number;
   /** It reads the ledger by itself, because it is behind the others of its tenant. */
   behind: boolean;
   readingBehind: boolean;
@@ -37,6 +39,13 @@ export function send(subscriber: Subscriber, frame: Buffer): void {
   subscriber.wroteAt = performance.now();
   subscriber.outlet.write(frame);
 }
+
+/**
+ * Whether it may have what was read before that many changes were known: it was let in after all of them. What has changed since then is
+ * for what is read later; else a tenant whose members come and go faster than its streams are reviewed would have no events.
+ */
+export const isLetIn = ({ closed, doubtful, admittedAt }: Subscriber, changes: number): boolean =>
+  !closed && (!doubtful || admittedAt >= changes);
 
 export function sendHeartbeat(subscriber: Subscriber): void {
   send(subscriber, heartbeatFrame(subscriber.mark));

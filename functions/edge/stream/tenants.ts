@@ -18,6 +18,8 @@ export interface TenantStreams {
   /** Some of its streams are doubtful. */
   doubtful: boolean;
   reviewing: Promise<void> | undefined;
+  /** `changes` when the last review that has ended began. */
+  reviewedAt: number;
   /** Up to here its entries are known to be settled. */
   settled: number;
   /** How often that was forgotten: what was read before is not given any more. */
@@ -121,6 +123,7 @@ export function createTenants(follower: Follower, most: number, onNews: () => vo
           changes: 0,
           doubtful: false,
           reviewing: undefined,
+          reviewedAt: 0,
           settled: settled.get(tenantId) ?? 0,
           resets: 0,
         };
