@@ -51,10 +51,12 @@ export function createAsks(options: {
     const hasRoom = roomOf(endpoints.values());
     for (const endpoint of endpoints.values()) {
       // What is paced has little in hand.
-      const isBacklogged = endpoint.buffer.length >= BACKLOG || (endpoint.lane === 'backlog' && endpoint.leased);
+      const isSetAside = endpoint.setAsideUntil > now;
+      const isBacklogged =
+        isSetAside || endpoint.buffer.length >= BACKLOG || (endpoint.lane === 'backlog' && endpoint.leased);
       if (isBacklogged) backlogged.add(endpoint.tenant);
       if (endpoint.lane !== lane) continue;
-      const leaves = lane === 'first' && shared && endpoint.leased && endpoint.taken >= LONG;
+      const leaves = lane === 'first' && shared && endpoint.leased && (isSetAside || endpoint.taken >= LONG);
       const ask = leaves ? undefined : askOf(endpoint, now, hasRoom(endpoint));
       if (ask) asks.push([endpoint, ask]);
       else if (endpoint.leased && (leaves ? hasNothing(endpoint) : isIdle(endpoint, now))) {
@@ -79,12 +81,13 @@ export function createAsks(options: {
   /** @param hasTurn whether work on backlogs may begin while the machine is shared */
   return (now: number, hasTurn: boolean): Look => {
     const { releases, moves, asks, backlogged, next } = survey(now);
-    // Those with nothing in hand go first, and by themselves: they do not wait for the bodies of those with a backlog.
-    const starved = asks.filter(([endpoint]) => endpoint.known.size === 0);
     // One that another worker holds is asked for again and again, and nothing came of it.
     const isSmall = ([{ tenant, busyMs }]: [Endpoint, Ask]) =>
       busyMs === 0 && backlogged.size > 0 && !backlogged.has(tenant);
-    if (lane === 'first' && starved.some(isSmall)) pacing.share();
+    if (lane === 'first' && asks.some(isSmall)) pacing.share();
+    // Those with nothing in hand go first, and by themselves: they do not wait for the bodies of those with a backlog. Nor do those who have
+    // none: what they have in hand may be sent long since, and wait to be recorded behind a thousand of the others.
+    const starved = asks.filter((ask) => ask[0].known.size === 0 || isSmall(ask));
     const wantsTurn = lane === 'backlog' && asks.length > 0 && !hasTurn && pacing.isShared();
     const readsAhead = starved.length < asks.length && (backlogNext || starved.length === 0);
     const first = wantsTurn ? [] : readsAhead ? asks.filter(([endpoint]) => endpoint.known.size > 0) : starved;

@@ -29,8 +29,10 @@ interface DispatchRow extends Work {
   has_backlogs: boolean;
 }
 
-const wakeAll = (engine: Pick<Engine, 'wake'>, rows: Work[]) => {
-  for (const { tenant_id, endpoint_id } of rows) if (endpoint_id !== null) engine.wake(tenant_id, endpoint_id, true);
+const wakeAll = (engine: Pick<Engine, 'wake'>, rows: Work[], areSetAside: boolean) => {
+  for (const { tenant_id, endpoint_id } of rows) {
+    if (endpoint_id !== null) engine.wake(tenant_id, endpoint_id, true, areSetAside);
+  }
 };
 
 /**
@@ -47,7 +49,7 @@ export async function dispatch(
     text: 'select * from webhook.dispatch($1, $2, $3)',
     values: [MAX_SLOTS, MAX_ENTRIES, wide],
   });
-  wakeAll(engine, rows);
+  wakeAll(engine, rows, false);
   const round: Round = { entries: 0, slots: [] };
   for (const { slot, position, entries, has_backlogs } of rows) {
     if (slot === null) continue;
@@ -72,7 +74,7 @@ export async function dispatchBacklogs(
     text: 'select * from webhook.dispatch_backlogs($1, $2)',
     values: [MAX_TENANTS, MAX_ENTRIES],
   });
-  wakeAll(engine, rows);
+  wakeAll(engine, rows, true);
   return rows.find(({ endpoint_id }) => endpoint_id === null)?.entries ?? null;
 }
 

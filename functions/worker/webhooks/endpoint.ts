@@ -20,6 +20,8 @@ export interface Endpoint {
   leased: boolean;
   /** Which session asks for it: that for backlogs, the first, or none before the other has given it back. */
   lane: 'first' | 'between' | 'backlog';
+  /** Until then its tenant counts as set aside by the dispatch: however little of it is read at a time, more follows. */
+  setAsideUntil: number;
   /** Deliveries read since it was leased. */
   taken: number;
   /** Read and not begun, in the order in which they are sent. */
@@ -72,6 +74,7 @@ export function newEndpoint(tenant: string, id: string): Endpoint {
     since: 0,
     leased: false,
     lane: 'first',
+    setAsideUntil: 0,
     taken: 0,
     buffer: [],
     bufferBytes: 0,

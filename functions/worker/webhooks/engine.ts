@@ -35,6 +35,8 @@ export type Engine = ReturnType<typeof createEngine>;
 
 /** Signing and sending are this thread's work: after so much of it, whatever has come from outside is heard. */
 const SLICE_MS = 2;
+/** Longer than from one round of a backlog to the next, paced as it may be. */
+const SET_ASIDE_MS = 2000;
 
 /**
  * Delivers: leases endpoints that have work, reads what is due in batches, sends, and records. Everything it knows can be lost:
@@ -135,14 +137,18 @@ export function createEngine(options: EngineOptions) {
     /** Resolves when a piece of a backlog's work may begin; whoever gets it ends it. */
     turn: () => pacing.turn(),
 
-    /** @param urgent it has new deliveries; otherwise it may have some, and whoever holds its lease will see to them */
-    wake(tenant: string, id: string, urgent: boolean): void {
+    /**
+     * @param urgent it has new deliveries; otherwise it may have some, and whoever holds its lease will see to them
+     * @param isSetAside they are of a tenant's backlog in the ledger
+     */
+    wake(tenant: string, id: string, urgent: boolean, isSetAside = false): void {
       let endpoint = endpoints.get(id);
       if (!endpoint) {
         endpoint = newEndpoint(tenant, id);
         endpoints.set(id, endpoint);
       } else if (endpoint.leased && !urgent) return;
-      if (urgent && endpoint.known.size === 0) pacing.hold();
+      if (isSetAside) endpoint.setAsideUntil = Date.now() + SET_ASIDE_MS;
+      else if (urgent && endpoint.known.size === 0) pacing.hold();
       endpoint.urgent ||= urgent;
       endpoint.foundDue ||= !urgent;
       want(endpoint);
