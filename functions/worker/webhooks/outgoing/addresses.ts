@@ -16,6 +16,8 @@ export interface AddressOptions {
   /** Networks that the operator opens although they are refused, in CIDR notation. */
   allowedNetworks?: readonly string[];
   refusedPorts?: readonly number[];
+  /** What the tenant is told where nothing listens at an address: in the words that a connection would fail with. */
+  nothingListens?: string;
 }
 
 /** Where a URL leads, before its name is resolved. */
@@ -29,14 +31,17 @@ export interface Target {
 }
 
 export interface AddressPolicy {
-  /** @throws SendFailure address_refused: the URL leads nowhere that deliveries go, whatever its name resolves to */
+  /** @throws SendFailure address_refused: the URL leads nowhere that deliveries go, whatever its name resolves to; or as refuse() */
   target(url: string): Target;
   /** What an address is refused for, or undefined. */
   refusal(address: string): string | undefined;
+  /** The failure of a literal address that is refused. */
+  refuse(address: string, why: string): SendFailure;
 }
 
 /** Names of this machine alone, that no name server is to be asked for (RFC 6761). */
 export const LOCALHOST = /^(?:.+\.)?localhost\.?$/;
+const OWN = 'an address of this machine';
 const OWN_ADDRESSES_MS = 30_000;
 
 /** Services that listen on every interface answer at a public address of this machine, too, and its firewall lets it in. */
@@ -76,25 +81,36 @@ export function createAddressPolicy(options: AddressOptions, own = ownAddresses(
       const behind = family === 'ipv6' ? behindNat64(address) : undefined;
       return behind === undefined ? undefined : refusal(behind);
     }
-    return refusedRange(address, family) ?? (own().has(address) ? 'an address of this machine' : undefined);
+    return refusedRange(address, family) ?? (own().has(address) ? OWN : undefined);
+  }
+
+  /**
+   * The ranges are public knowledge. Which public address is a worker's is not, least of all behind a proxy: to its tenants it is one where
+   * nothing listens.
+   */
+  function refuse(address: string, why: string): SendFailure {
+    const refused = `${address} is ${why}`;
+    if (why !== OWN) return new SendFailure('address_refused', refused);
+    return new SendFailure('connect_failed', options.nothingListens ?? 'ECONNREFUSED', undefined, refused);
   }
 
   return {
     refusal,
+    refuse,
     target(url) {
-      const refuse = (why: string) => new SendFailure('address_refused', why);
-      if (!URL.canParse(url)) throw refuse('not a URL');
+      const invalid = (why: string) => new SendFailure('address_refused', why);
+      if (!URL.canParse(url)) throw invalid('not a URL');
       const { origin, protocol, hostname, port, username, password, pathname, search } = new URL(url);
       if (protocol !== 'https:' && !(protocol === 'http:' && options.allowHttp)) {
-        throw refuse(`${protocol.slice(0, -1)} is not allowed`);
+        throw invalid(`${protocol.slice(0, -1)} is not allowed`);
       }
-      if (username !== '' || password !== '') throw refuse('user information in the URL');
+      if (username !== '' || password !== '') throw invalid('user information in the URL');
       const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
-      if (refusedPorts.has(number)) throw refuse(`port ${number} is not allowed`);
+      if (refusedPorts.has(number)) throw invalid(`port ${number} is not allowed`);
       const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
       const address = LOCALHOST.test(host) ? '127.0.0.1' : host;
       const why = familyOf(address) && refusal(address);
-      if (why) throw refuse(`${host} is ${why}`);
+      if (why) throw refuse(host, why);
       return {
         origin,
         protocol: protocol as Target['protocol'],

@@ -14,6 +14,8 @@ export interface ProxyOptions {
   resolve?: 'here' | 'proxy';
 }
 
+export const NO_TUNNEL = 'the proxy opened no tunnel';
+
 export interface Tunnel {
   resolvesItself: boolean;
   /** @throws SendFailure connect_failed, connect_timeout */
@@ -49,12 +51,7 @@ export function createTunnel({ url, resolve = 'here' }: ProxyOptions, timeoutMs:
       if (statusCode === 200) return socket as Socket;
       socket.destroy();
       // One that resolves names itself answers otherwise where it refuses what a name leads to than where there is no such name.
-      throw new SendFailure(
-        'connect_failed',
-        'the proxy opened no tunnel',
-        undefined,
-        `the proxy answered ${statusCode}`,
-      );
+      throw new SendFailure('connect_failed', NO_TUNNEL, undefined, `the proxy answered ${statusCode}`);
     },
     close: () => pool.destroy(),
   };

@@ -80,9 +80,7 @@ export function createResolver({ policy, lookup, timeoutMs }: ResolverOptions) {
     for (const address of addresses) {
       const why = policy.refusal(address);
       if (!why) continue;
-      const refusal = `${address} is ${why}`;
-      // A literal address tells nothing that the tenant did not know.
-      throw literal ? new SendFailure('address_refused', refusal) : nameFailure(hostname, refusal);
+      throw literal ? policy.refuse(address, why) : nameFailure(hostname, `${address} is ${why}`);
     }
     return addresses;
   };

@@ -3,7 +3,7 @@ import { type AddressOptions, createAddressPolicy } from './addresses.ts';
 import { type Answer, Exchange, failureOf, NoAnswer } from './exchange.ts';
 import { type Outcome, type Outgoing, SendFailure } from './outcome.ts';
 import { createPools, type PoolLimits } from './pools.ts';
-import { createTunnel, type ProxyOptions } from './proxy.ts';
+import { createTunnel, NO_TUNNEL, type ProxyOptions } from './proxy.ts';
 import { createLookup, createResolver, type Lookup } from './resolve.ts';
 
 export type { FailureReason, Outcome, Outgoing } from './outcome.ts';
@@ -88,7 +88,7 @@ function createSignals() {
  */
 export function createSender(options: SenderOptions = {}): Sender {
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
-  const policy = createAddressPolicy(options);
+  const policy = createAddressPolicy({ ...options, ...(options.proxy && { nothingListens: NO_TUNNEL }) });
   const tunnel = options.proxy && createTunnel(options.proxy, timeouts.connect);
   const resolve = createResolver({ policy, lookup: options.lookup ?? createLookup(), timeoutMs: timeouts.dns });
   const pools = createPools(
