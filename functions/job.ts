@@ -21,6 +21,9 @@ export type JobFailureCode = keyof typeof JOB_FAILURES;
 /** Of a message that a tenant reads: an input can be wrong in ten thousand places. */
 const MESSAGE_LENGTH = 4000;
 
+/** What jsonb can hold, and in no more room than its row has for it: a name in an input may be all control characters, or cut in half. */
+const printable = (text: string) => text.toWellFormed().replaceAll(/[^\P{Cc}\t\n\r]/gu, '\u{fffd}');
+
 /** Ends a job as failed, without another attempt: the same input would fail again. Any other error is retried. */
 export class JobFailure extends Error {
   readonly code: string;
@@ -32,7 +35,7 @@ export class JobFailure extends Error {
   constructor(code: JobFailureCode | (string & {}), detail?: string, options: { cause?: unknown } = {}) {
     if (!/^[a-z][a-z0-9_]{0,59}$/.test(code)) throw new TypeError(`not the code of a failure: ${code}`);
     const known = Object.hasOwn(JOB_FAILURES, code) ? JOB_FAILURES[code as JobFailureCode] : code;
-    super((detail ?? known).slice(0, MESSAGE_LENGTH), options);
+    super(printable((detail ?? known).slice(0, MESSAGE_LENGTH)), options);
     this.name = 'JobFailure';
     this.code = code;
   }

@@ -1,12 +1,15 @@
 import type { Client } from 'pg';
+import { workersOf } from './presence.ts';
 
 /** Reads pg-boss's tables, whose owner the worker's login is; functions/worker/queue.ts is what writes them. What has died, app.jobs says. */
 
 export interface QueueStatus {
   /** The type of job, or `storage.purge`. */
   type: string;
+  /** How many run it. Where there is none, what waits does so until there is. */
+  workers: number;
   waiting: number;
-  /** Waits for the next attempt, or for a tenant to be resumed. */
+  /** Waits for its time to start, for the next attempt, or for a tenant to be resumed. */
   delayed: number;
   active: number;
   /** Dead letters: of jobs, those that nobody has retried. */
@@ -22,9 +25,10 @@ const TENANTS = 3;
 
 const STATUS = `
   with message as (
-    select regexp_replace(name, '^job\\.', '') as type, state, start_after > now() as delayed, created_on, group_id
+    select case when name = 'jobs.later' then data -> 'message' ->> 'type' else regexp_replace(name, '^job\\.', '') end as type, state,
+      start_after > now() as delayed, case when name = 'jobs.later' then start_after else created_on end as since, group_id
     from pgboss.job
-    where (name like 'job.%' or name = 'storage.purge') and name <> 'job.dead' and state in ('created', 'retry', 'active')
+    where (name like 'job.%' or name in ('jobs.later', 'storage.purge')) and name <> 'job.dead' and state in ('created', 'retry', 'active')
   ), letter as (
     select type from ledger.dead_letters() union all
     select source_name from pgboss.job where name = 'job.dead' and source_name = 'storage.purge' and state in ('created', 'retry')
@@ -35,11 +39,12 @@ const STATUS = `
     select type from tenancy.job_types union select type from message union select type from letter
   )
   select known.type,
+    ${workersOf('known.type')} as workers,
     count(*) filter (where state <> 'active' and not delayed)::int as waiting,
     count(*) filter (where state <> 'active' and delayed)::int as delayed,
     count(*) filter (where state = 'active')::int as active,
     (select count(*)::int from letter where letter.type = known.type) as dead,
-    extract(epoch from now() - min(created_on) filter (where state <> 'active' and not delayed))::float8 as oldest_seconds,
+    extract(epoch from now() - min(since) filter (where state <> 'active' and not delayed))::float8 as oldest_seconds,
     (select paused_at from tenancy.job_types as t where t.type = known.type) as paused_at,
     coalesce((select json_agg(json_build_object('tenant_id', group_id, 'waiting', waiting) order by nth)
       from of_tenant where of_tenant.type = known.type and nth <= ${TENANTS}), '[]') as tenants

@@ -1,5 +1,6 @@
 import { PgBoss } from 'pg-boss';
 import type { Logger } from '../log.ts';
+import { LATER_INDEXES } from './later.ts';
 import { MONITOR } from './queue-settings.ts';
 import { TURN_INDEX } from './turns.ts';
 
@@ -28,13 +29,15 @@ export async function startBoss(connectionString: string, log: Logger): Promise<
   boss.on('error', (error) => log.warn({ error: error.message }, 'queue error'));
   boss.on('warning', (warning) => log.warn({ type: (warning.data as { type?: string }).type }, warning.message));
   await boss.start();
-  await boss
-    .getDb()
-    .executeSql(TURN_INDEX)
-    .catch((error: { code?: string }) => {
-      // Two workers that start at once: one makes it.
-      if (error.code !== '23505' && error.code !== '42P07') throw error;
-    });
+  for (const index of [TURN_INDEX, ...LATER_INDEXES]) {
+    await boss
+      .getDb()
+      .executeSql(index)
+      .catch((error: { code?: string }) => {
+        // Two workers that start at once: one makes it.
+        if (error.code !== '23505' && error.code !== '42P07') throw error;
+      });
+  }
   return boss;
 }
 

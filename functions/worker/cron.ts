@@ -26,10 +26,31 @@ export function nextRun(schedule: Schedule, after: Date): Date {
   return new Date(next + delayMs(schedule));
 }
 
-/** The last time of the schedule whose run is due at `now`: of several that were missed, the latest. */
-export function dueTime(schedule: Schedule, now: Date): Date {
+/** The last time before this one that the library knows looking back: none that a clock change has skipped; and some it never finds. */
+function lastBefore(schedule: Schedule, before: Date): Date | undefined {
+  try {
+    return parse(schedule, before).prev().toDate();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Looking back has missed one; where it has found nothing, this many are caught up with. */
+const MOST_STEPS = 100;
+
+/**
+ * The last time of the schedule whose run is due at `now`: of several that were missed, the latest.
+ * @param expected when it was to run next, as nextRun() said
+ */
+export function dueTime(schedule: Schedule, expected: Date, now: Date): Date {
+  const delay = delayMs(schedule);
+  const last = new Date(now.getTime() - delay);
   // prev() looks for earlier times alone, and one may be due this very moment.
-  return parse(schedule, new Date(now.getTime() - delayMs(schedule) + 1))
-    .prev()
-    .toDate();
+  let due = lastBefore(schedule, new Date(last.getTime() + 1)) ?? new Date(expected.getTime() - delay);
+  for (let step = 0; step < MOST_STEPS; step++) {
+    const next = parse(schedule, due).next().toDate();
+    if (next > last) break;
+    due = next;
+  }
+  return due;
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { RowhouseError } from '../errors.ts';
 import { defineJob, JobFailure, type JobType, openInputFile } from '../job.ts';
 import { jobSettingsSchema } from '../job-settings.ts';
+import { DEAD, queueName } from './queue-settings.ts';
 
 /** What a module is given that exports a function: it then needs nothing installed, and no path to this repository. */
 const toolkit = { defineJob, JobFailure, openInputFile, z } as const;
@@ -16,7 +17,8 @@ const jobSchema = z.object({
   type: z
     .string()
     .max(60)
-    .regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/, 'words of a-z, 0-9 and _, with dots between'),
+    .regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/, 'words of a-z, 0-9 and _, with dots between')
+    .refine((type) => queueName(type) !== DEAD, 'the queue of the dead letters is called so'),
   description: z.string().min(1).max(500),
   input: z.custom((value) => typeof (value as z.ZodType | undefined)?.safeParse === 'function', 'a zod schema'),
   settings: jobSettingsSchema.optional(),
@@ -37,7 +39,7 @@ async function loadModule(file: string): Promise<JobType> {
     exported = (await import(pathToFileURL(file).href)).default;
     if (typeof exported === 'function') exported = await exported(toolkit);
   } catch (error) {
-    refuse(file, `cannot be loaded: ${(error as Error).message}`, error);
+    refuse(file, `cannot be loaded: ${error instanceof Error ? error.message : error}`, error);
   }
   if (exported === undefined) refuse(file, 'has no default export');
   const parsed = jobSchema.safeParse(exported);

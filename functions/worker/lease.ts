@@ -1,5 +1,5 @@
 import type { Client } from '../database.ts';
-import { RowhouseError } from '../errors.ts';
+import { fromDatabase, RowhouseError } from '../errors.ts';
 import type { Progress } from '../job.ts';
 import type { Logger } from '../log.ts';
 import type { JobMessage } from './messages.ts';
@@ -19,8 +19,10 @@ export interface Lease {
   transaction<T>(work: (client: Client) => Promise<T>): Promise<T>;
   /** Notes progress; it is written about once a second, with a look at whether the job was cancelled. */
   report(progress: Progress): void;
-  /** Writes what was noted last, in the caller's transaction. */
+  /** Writes what was noted last, in the caller's transaction. What the database does not take is left out. @throws RowhouseError what ends a lease */
   flush(client: Client): Promise<void>;
+  /** Asks the database whether the attempt may go on. @throws RowhouseError what has ended the lease, CANCELLED */
+  confirm(): Promise<void>;
   /** Stops looking. */
   release(): void;
 }
@@ -105,20 +107,28 @@ export async function takeLease(
     if (!noted) return;
     const progress = noted;
     noted = undefined;
-    await client.query('select app.report_progress($1, $2, $3)', [message.job_id, attempt, JSON.stringify(progress)]);
+    // What a handler reports is its own: it must not keep a finished job from ending, nor a cancelled one from being told.
+    await client.query('savepoint progress');
+    try {
+      await client.query('select app.report_progress($1, $2, $3)', [message.job_id, attempt, JSON.stringify(progress)]);
+    } catch (error) {
+      await client.query('rollback to savepoint progress');
+      if (endsLease(fromDatabase(error))) throw error;
+      log.warn({ error: (error as Error).message }, 'progress not written');
+    }
   }
+
+  const status = async (client: Client) =>
+    (await client.query<{ status: string }>('select app.require_lease($1, $2) as status', [message.job_id, attempt]))
+      .rows[0]?.status;
 
   async function look(): Promise<void> {
     await transaction(async (client) => {
       await flush(client);
-      const { rows } = await client.query<{ status: string }>('select app.require_lease($1, $2) as status', [
-        message.job_id,
-        attempt,
-      ]);
-      if (rows[0]?.status === 'cancelled') ending.abort(CANCELLED);
+      if ((await status(client)) === 'cancelled') ending.abort(CANCELLED);
     }).catch((error) => {
       if (endsLease(error)) ending.abort(error);
-      else log.warn({ error: error.message }, 'progress not written');
+      else log.warn({ error: error.message }, 'lease not looked at');
     });
   }
 
@@ -142,6 +152,9 @@ export async function takeLease(
     signal: ending.signal,
     transaction,
     flush,
+    async confirm() {
+      if ((await transaction(status)) === 'cancelled') throw CANCELLED;
+    },
     report(progress) {
       noted = progress;
     },

@@ -43,6 +43,14 @@ export interface Submission {
   tier: string | null;
 }
 
+export interface LaterSubmission extends Submission {
+  /** As PostgreSQL writes it. */
+  startAfter: string;
+}
+
+/** What of each job waits for its time from now on; undefined: nothing. By an id that is the job's, the same for each submission of it. */
+export type LaterChanges = ReadonlyMap<string, LaterSubmission | undefined>;
+
 export interface Purge {
   /** As of a submission. */
   id: string;

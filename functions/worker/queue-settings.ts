@@ -4,6 +4,8 @@ import type { JobSettings } from '../job-settings.ts';
 
 export const DEAD = 'job.dead';
 export const PURGE = 'storage.purge';
+/** No type's: those begin with `job.`. */
+export const LATER = 'jobs.later';
 export const queueName = (type: string): string => `job.${type}`;
 
 /** What a message that waits may not outlive: pg-boss deletes older ones, which would lose a job. */

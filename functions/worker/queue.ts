@@ -2,8 +2,18 @@ import type pg from 'pg';
 import type { JobSettings } from '../job-settings.ts';
 import type { Logger } from '../log.ts';
 import { startBoss, withBoss } from './boss.ts';
-import type { DeadLetter, Handler, JobMessage, Purge, PurgeMessage, Submission } from './messages.ts';
-import { DEAD, DEAD_QUEUE, groupOf, JOB_QUEUE, PURGE, PURGE_QUEUE, queueName, queueOf } from './queue-settings.ts';
+import type { DeadLetter, Handler, JobMessage, LaterChanges, Purge, PurgeMessage, Submission } from './messages.ts';
+import {
+  DEAD,
+  DEAD_QUEUE,
+  groupOf,
+  JOB_QUEUE,
+  LATER,
+  PURGE,
+  PURGE_QUEUE,
+  queueName,
+  queueOf,
+} from './queue-settings.ts';
 import { createSlots } from './slots.ts';
 import { takeTurns } from './turns.ts';
 
@@ -36,10 +46,11 @@ export interface QueueOptions {
 export async function openQueue({ connectionString, types, slots, tierLimits, log }: QueueOptions) {
   const known = new Set<string>();
   const boss = await startBoss(connectionString, log);
-  const work = createSlots(boss, tierLimits);
+  const slotsOf = createSlots(boss, tierLimits);
 
   await ensureQueue(DEAD, DEAD_QUEUE);
   await ensureQueue(PURGE, PURGE_QUEUE);
+  await ensureQueue(LATER, JOB_QUEUE);
   for (const [type, settings] of types) await ensureQueue(queueName(type), queueOf(settings));
 
   async function ensureQueue(name: string, settings: object, update = true): Promise<void> {
@@ -69,16 +80,27 @@ export async function openQueue({ connectionString, types, slots, tierLimits, lo
       await boss.insert(queueName(type), jobs, { db: through(client) });
     },
 
+    /** As submit(), of any types, for later (later.ts). */
+    async submitLater(client: pg.ClientBase, changes: LaterChanges): Promise<void> {
+      await client.query(`delete from pgboss.job where name = '${LATER}' and id = any ($1)`, [[...changes.keys()]]);
+      const jobs = [...changes].flatMap(([laterId, submission]) => {
+        if (!submission) return [];
+        const { id, message, tier, startAfter } = submission;
+        return [{ id: laterId, data: { id, message }, startAfter, ...groupOf(message.tenant_id, tier) }];
+      });
+      await boss.insert(LATER, jobs, { db: through(client) });
+    },
+
     async purge(client: pg.ClientBase, purges: Purge[]): Promise<void> {
       const jobs = purges.map(({ id, message }) => ({ id, data: message, ...groupOf(message.tenant_id, undefined) }));
       await boss.insert(PURGE, jobs, { db: through(client) });
     },
 
     workJobs: (type: string, handle: Handler<JobMessage>) =>
-      work(queueName(type), Math.min(types.get(type)?.concurrency ?? slots, slots), handle),
+      slotsOf.work(queueName(type), Math.min(types.get(type)?.concurrency ?? slots, slots), handle),
     /** Takes no more jobs of a type; those that run go on. */
-    pauseJobs: (type: string) => boss.offWork(queueName(type), { wait: false }),
-    workPurges: (handle: Handler<PurgeMessage>) => work(PURGE, 1, handle),
+    pauseJobs: (type: string) => slotsOf.pause(queueName(type)),
+    workPurges: (handle: Handler<PurgeMessage>) => slotsOf.work(PURGE, 1, handle),
 
     /** Jobs that used up their attempts, for whoever writes it into app.jobs. */
     async deadLetters(): Promise<DeadLetter[]> {
@@ -93,6 +115,7 @@ export async function openQueue({ connectionString, types, slots, tierLimits, lo
 
     /** Stops fetching; after `drainMs` calls `interrupt`, which makes handlers settle soon; then closes. */
     async stop(drainMs: number, interrupt: () => void): Promise<void> {
+      slotsOf.close();
       const timer = setTimeout(interrupt, drainMs);
       await boss.stop({ graceful: true, timeout: drainMs + SETTLE_MS });
       clearTimeout(timer);

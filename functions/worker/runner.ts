@@ -84,9 +84,10 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
       return DONE;
     } catch (error) {
       if (lease.signal.aborted) throw lease.signal.reason;
-      // The one move that a finished run can be refused: it was cancelled in the last second.
-      if (error instanceof RowhouseError && error.code === 'job_transition') throw CANCELLED;
-      if (endsLease(error)) throw error;
+      // A finished run is refused the move when it was cancelled in the last second. What a handler asks about other jobs is answered the
+      // same: left for that, its own would be running for ever.
+      if (endsLease(error) || (error instanceof RowhouseError && error.code === 'job_transition'))
+        await lease.confirm();
       // The database refused its result; another attempt would return the same.
       const tooLarge = error instanceof RowhouseError && error.code === 'job_result_too_large';
       if (error instanceof JobFailure || tooLarge) {
@@ -100,7 +101,7 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
         log.info('job handed back');
         return DONE;
       }
-      log.warn({ err: error, last: lease.last }, 'attempt failed');
+      log.warn({ err: markable(error), last: lease.last }, 'attempt failed');
       const described = describe(error);
       await (lease.last
         ? finish('failed', null, { ...ATTEMPTS_EXHAUSTED, cause: described.code })
@@ -155,6 +156,10 @@ export function createRunner(options: RunnerOptions): Handler<JobMessage> {
     }
   };
 }
+
+/** pino marks the errors that it prints, which one that is frozen does not bear. */
+const markable = (thrown: unknown) =>
+  Object.isExtensible(thrown) ? thrown : String((thrown as Error)?.stack ?? thrown);
 
 /** A span of this delivery in the trace of the submission; a job without one is a trace of its own, the same in each attempt. */
 function spanOf({ job_id, traceparent }: JobMessage): string {

@@ -11,6 +11,7 @@ interface DueSchedule extends Schedule {
   tenant_id: string;
   /** As PostgreSQL writes it: the row is compared with it again, in all its digits. */
   expected: string | null;
+  next_run_at: Date | null;
   clock: Date;
 }
 
@@ -24,7 +25,7 @@ export function startScheduler({ pool, log: parent }: { pool: Pool; log: Logger 
   const stopping = new AbortController();
 
   async function run(schedule: DueSchedule): Promise<void> {
-    const { tenant_id, schedule_id, expected, clock } = schedule;
+    const { tenant_id, schedule_id, expected, next_run_at, clock } = schedule;
     const trace = randomUUID().replaceAll('-', '');
     const log = parent.child({ tenant_id, schedule_id, trace_id: trace });
     const session = openSession(pool, tenant_id, `schedule:${schedule_id}`, `00-${trace}-${trace.slice(16)}-00`);
@@ -42,7 +43,7 @@ export function startScheduler({ pool, log: parent }: { pool: Pool; log: Logger 
     let due: Date | null;
     try {
       next = nextRun(schedule, clock);
-      due = expected === null ? null : dueTime(schedule, clock);
+      due = next_run_at && dueTime(schedule, next_run_at, clock);
     } catch (error) {
       log.error({ err: error, cron: schedule.cron, time_zone: schedule.time_zone }, 'schedule disabled');
       await fail(null, 'job_schedule_invalid', 'No next time can be computed for this expression in this zone');
@@ -69,7 +70,7 @@ export function startScheduler({ pool, log: parent }: { pool: Pool; log: Logger 
 
   async function look(): Promise<number> {
     const { rows } = await pool.query<DueSchedule>(
-      `select tenant_id, schedule_id, cron, time_zone, jitter_seconds, next_run_at::text as expected, clock
+      `select tenant_id, schedule_id, cron, time_zone, jitter_seconds, next_run_at::text as expected, next_run_at, clock
        from ledger.due_schedules($1)`,
       [MAX_SCHEDULES],
     );

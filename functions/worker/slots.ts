@@ -5,7 +5,6 @@ import { groupOf, HEARTBEAT, POLL } from './queue-settings.ts';
 /**
  * Takes messages out of queues, and settles each as its handler says.
  * @param tierLimits how many jobs of a queue one tenant of each tier may run at once, over all workers
- * @returns what works on a queue, so many jobs at a time
  */
 export function createSlots(boss: PgBoss, tierLimits: Record<string, number>) {
   // One slot stays free for the others, whatever a plan allows.
@@ -46,8 +45,13 @@ export function createSlots(boss: PgBoss, tierLimits: Record<string, number>) {
     }
   }
 
+  /** Jobs that run here, by queue: those of before a pause go on, and keep their slots. */
+  const running = new Map<string, number>();
+  /** Starts another slot of a queue that is worked on, unless it has all of them. */
+  const starting = new Map<string, () => Promise<void>>();
+
   /** One pg-boss worker per slot, so that each can be told to fetch again as soon as it is free. */
-  return async function work<T extends object>(name: string, slotCount: number, handle: Handler<T>): Promise<void> {
+  async function work<T extends object>(name: string, slotCount: number, handle: Handler<T>): Promise<void> {
     const options = {
       includeMetadata: true,
       perJobResults: true,
@@ -56,15 +60,36 @@ export function createSlots(boss: PgBoss, tierLimits: Record<string, number>) {
       heartbeatRefreshSeconds: HEARTBEAT / 4,
       groupConcurrency: { default: 1, tiers: tiersOf(slotCount) },
     } as const;
-    for (let slot = 0; slot < slotCount; slot += 1) {
+    let slots = 0;
+    async function startSlot(): Promise<void> {
+      if (slots === slotCount) return;
+      slots += 1;
       let workerId = '';
       workerId = await boss.work<T, JobResult[], typeof options>(name, options, async (jobs) => {
+        running.set(name, (running.get(name) ?? 0) + 1);
         try {
           return await Promise.all(jobs.map((job) => settle(job, handle)));
         } finally {
+          running.set(name, (running.get(name) ?? 0) - 1);
           boss.notifyWorker(workerId);
+          const next = starting.get(name);
+          if (next !== startSlot) await next?.();
         }
       });
     }
+    starting.set(name, startSlot);
+    for (let slot = running.get(name) ?? 0; slot < slotCount; slot += 1) await startSlot();
+  }
+
+  return {
+    /** Works on a queue, so many jobs at a time: fewer at first where some of before a pause still run. */
+    work,
+    /** Takes no more of a queue; what runs goes on. */
+    async pause(name: string): Promise<void> {
+      starting.delete(name);
+      await boss.offWork(name, { wait: false });
+    },
+    /** Starts no slot any more. */
+    close: () => starting.clear(),
   };
 }

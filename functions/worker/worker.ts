@@ -8,8 +8,10 @@ import { watchDeadLetters } from './dead-letters.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { startIntake } from './intake.ts';
 import { startLagWatch } from './lag.ts';
+import { startLater } from './later.ts';
 import { createPurge } from './purge.ts';
 import { openQueue } from './queue.ts';
+import { PURGE } from './queue-settings.ts';
 import { createRunner } from './runner.ts';
 import { startScheduler } from './scheduler.ts';
 import { startSubmissions } from './submissions.ts';
@@ -64,7 +66,8 @@ export async function createWorker({ config, jobs, log, suspendedSeconds = 60 }:
   const runner = createRunner({ pool, storage, jobs, log, stopping: stopping.signal, suspendedSeconds });
   const intake = await startIntake({ pool, types: [...jobs.keys()], queue, runner, log });
   await queue.workPurges(createPurge(storage));
-  const submissions = startSubmissions({ connectionString, queue, log });
+  const submissions = startSubmissions({ connectionString, types: [...jobs.keys(), PURGE], queue, log });
+  const later = startLater({ pool, queue, log });
   const lag = startLagWatch({ pool, warnSeconds: config.WORKER_LAG_SECONDS, log });
   const deadLetters = watchDeadLetters({ pool, queue, log });
   const housekeeping = startHousekeeping({ pool, log });
@@ -78,6 +81,7 @@ export async function createWorker({ config, jobs, log, suspendedSeconds = 60 }:
       await scheduler.stop();
       await intake.stop();
       await submissions.stop();
+      await later.stop();
       await lag.stop();
       await deadLetters.stop();
       await housekeeping.stop();

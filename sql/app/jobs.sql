@@ -20,6 +20,7 @@ create table app.jobs (
   schedule_id uuid,
   due_at timestamptz,
   traceparent text collate "C" default request.traceparent(),
+  start_after timestamptz,
   constraint jobs_pkey primary key (tenant_id, id),
   constraint jobs_idempotency_key_key unique (tenant_id, idempotency_key),
   -- However many workers find a schedule due, and however often: one job.
@@ -42,20 +43,21 @@ comment on table app.jobs is $$Jobs
 Insert one to submit it: type, input and, if you may repeat the request, an idempotency_key. Its progress, result or error appear in the row.$$;
 comment on column app.jobs.type is 'One of the registered job types, such as csv.validate.';
 comment on column app.jobs.input is 'What the type asks for: see its schema in docs/jobs.md.';
-comment on column app.jobs.idempotency_key is 'The same key with the same type and input answers with the first job; with another body it is a 409.';
+comment on column app.jobs.idempotency_key is 'The same key with the same type, input and start_after answers with the first job; with another body it is a 409.';
 comment on column app.jobs.status is 'queued, running, succeeded, failed or cancelled.';
 comment on column app.jobs.attempts is 'How many times a worker has started it.';
 -- No foreign key: deleting a schedule would change each of its jobs, half a million for a year of minutes.
 comment on column app.jobs.schedule_id is 'The schedule that submitted it, which may be gone.';
 comment on column app.jobs.due_at is 'For which time of its schedule.';
+comment on column app.jobs.start_after is 'It is not started before this time, which is at most a year ahead; null: as soon as its turn comes.';
 comment on column app.jobs.traceparent is 'The trace of the request that submitted it (W3C Trace Context), which its ledger entries carry on.';
 select tenancy.protect('app.jobs', expose => true, client_verbs => '{delete}');
 grant select on app.jobs to rowhouse_worker, rowhouse_edge;
 grant insert (type, input, schedule_id, due_at),
   update (status, attempts, max_attempts, progress, result, error, queued_at, started_at, finished_at) on app.jobs to rowhouse_worker;
 -- Clients submit, cancel and retry through v1; the guard below decides what else may change.
-grant insert (type, input, idempotency_key) on app.jobs to tenant_user;
-grant insert (type, input, idempotency_key) on v1.jobs to tenant_user;
+grant insert (type, input, idempotency_key, start_after) on app.jobs to tenant_user;
+grant insert (type, input, idempotency_key, start_after) on v1.jobs to tenant_user;
 
 --@ function app.guard_job()
 create function app.guard_job()
@@ -76,6 +78,9 @@ begin
         case when new.type is null then 'type: a value is required' else format('no worker handles %s', new.type) end,
         (select 'give one of: ' || string_agg(type, ', ' order by type) from tenancy.job_types));
     end if;
+    if new.start_after > now() + interval '1 year' or not isfinite(new.start_after) then
+      perform request.raise_error('request_invalid', 'start_after is a time, at most a year ahead', 'leave it out to start at once');
+    end if;
     new.max_attempts := job_type.max_attempts;
   elsif old.status <> new.status and (old.status, new.status) not in (
     ('queued', 'running'), ('queued', 'cancelled'), ('queued', 'failed'),
@@ -93,7 +98,7 @@ end
 $$;
 comment on function app.guard_job() is
   'Which jobs can be submitted, which way their status moves, and how large a result of their type may be. '
-  'Raises job_type_unknown, job_transition, job_result_too_large.';
+  'Raises job_type_unknown, request_invalid, job_transition, job_result_too_large.';
 
 --@ trigger guard_job on app.jobs
 create trigger guard_job before insert or update of status, result on app.jobs

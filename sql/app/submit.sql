@@ -13,14 +13,14 @@ begin
   if new.tenant_id is not null and new.tenant_id <> request.tenant_id() then
     perform request.raise_error('tenant_mismatch', 'tenant_id names another tenant');
   end if;
-  insert into app.jobs (type, input, idempotency_key)
-  values (new.type, coalesce(new.input, '{}'), new.idempotency_key)
+  insert into app.jobs (type, input, idempotency_key, start_after)
+  values (new.type, coalesce(new.input, '{}'), new.idempotency_key, new.start_after)
   on conflict on constraint jobs_idempotency_key_key do nothing
   returning * into job;
   if not found then
     select * into strict job from app.jobs where tenant_id = request.tenant_id() and idempotency_key = new.idempotency_key;
-    if (job.type, job.input) is distinct from (new.type, coalesce(new.input, '{}')) then
-      perform request.raise_error('idempotency_conflict', 'the first job with this key has another type or input', 'use another key');
+    if (job.type, job.input, job.start_after) is distinct from (new.type, coalesce(new.input, '{}'), new.start_after) then
+      perform request.raise_error('idempotency_conflict', 'the first job with this key has another type, input or time', 'use another key');
     end if;
   end if;
   new := jsonb_populate_record(new, to_jsonb(job));
@@ -28,7 +28,7 @@ begin
 end
 $$;
 comment on function app.submit_job() is
-  'A repeated idempotency key answers with the first job. Raises idempotency_conflict, job_type_unknown.';
+  'A repeated idempotency key answers with the first job. Raises idempotency_conflict, job_type_unknown, request_invalid.';
 
 --@ function app.move_job(uuid,text,text[])
 create function app.move_job(job_id uuid, new_status text, from_statuses text[])

@@ -50,7 +50,7 @@ exception
   when check_violation or not_null_violation or foreign_key_violation then
     get stacked diagnostics problem = constraint_name;
     perform request.raise_error('tenant_invalid', format('%s does not hold', coalesce(nullif(problem, ''), 'a required value')),
-      'id: t_ and 1 to 47 of a-z 0-9 _; slug: a DNS label; name: 1 to 200 characters; tier: one of tenancy.plans; an owner');
+      'id: t_ and 1 to 47 of a-z 0-9 _; slug: a DNS label; name: 1 to 200 characters; tier: one of the plans; an owner');
 end
 $$;
 comment on function tenancy.create_tenant(text, text, text, text, text, text) is

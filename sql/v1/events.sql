@@ -33,7 +33,7 @@ create view v1.event_types with (security_invoker = true) as
     select p.name, s.relation is not null, p.version, s.description, p.schema
     from ledger.past_event_schemas as p join ledger.event_sources as s on s.name = p.name)
   select v.name || k.suffix as type, v.version,
-    case when v.of_table then format(k.says, v.description) else v.description end as description,
+    case when v.of_table then format(k.says, coalesce(nullif(v.description, ''), v.name)) else v.description end as description,
     jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema', '$id', 'rowhouse:/v1/event-types/' || v.name || k.suffix || '/' || v.version)
     || case when not v.of_table then v.schema else jsonb_build_object('type', 'object', 'required', '["old", "new", "changed"]'::jsonb,
       'properties', jsonb_build_object(

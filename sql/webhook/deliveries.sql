@@ -148,3 +148,24 @@ begin
   end loop;
 end
 $$;
+
+--@ function webhook.event_position(text,text)
+create function webhook.event_position(event text, argument text)
+returns bigint
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = ''
+parallel safe
+as $$
+begin
+  if event !~ '^(evt_)?[0-9]{1,19}$' then
+    perform request.raise_error('webhook_replay_invalid', format('%s is no event', argument), 'give its position, such as 17, or its id, evt_17');
+  end if;
+  -- Nineteen digits may be more than there are positions: behind the last one, then.
+  return least(ltrim(event, 'evt_')::numeric, 9223372036854775807)::bigint;
+end
+$$;
+comment on function webhook.event_position(text, text) is
+  'The position of an event that a client names, 17 or evt_17; null for null. argument: the name of what it was given as. Raises webhook_replay_invalid.';

@@ -39,7 +39,7 @@ set role rowhouse_owner;
 --@ function webhook.dispatch(integer,integer,text[])
 set role rowhouse_dispatcher;
 create function webhook.dispatch(max_slots integer, max_entries integer, wide text[] default '{}')
-returns table (slot smallint, "position" bigint, entries integer, more boolean, has_backlogs boolean, tenant_id text, endpoint_id uuid)
+returns table (slot smallint, "position" bigint, entries integer, has_backlogs boolean, tenant_id text, endpoint_id uuid)
 language plpgsql
 volatile
 security definer -- matches every tenant's events with that tenant's endpoints; its caller is told which endpoints got work, no more
@@ -68,7 +68,7 @@ begin
   listeners := webhook.listeners();
   asides := ledger.rejoin('webhooks', slots, afters);
   if cardinality(listeners) = 0 then
-    return query select c.slot, c.settled, null::integer, false, asides <> '{}', null::text, null::uuid from unnest(slots, settleds) as c (slot, settled);
+    return query select c.slot, c.settled, null::integer, asides <> '{}', null::text, null::uuid from unnest(slots, settleds) as c (slot, settled);
     return;
   end if;
   newly := '{}';
@@ -108,13 +108,13 @@ begin
         cross join lateral webhook.hand_over(r.tenants, null, r.afters, r.settleds, max_entries, null) as h
         where r.tenants is not null
       )
-      select c.slot, c.settled_position, coalesce(sum(h.entries), 0)::integer, false, asides <> '{}', null::text, null::uuid
+      select c.slot, c.settled_position, coalesce(sum(h.entries), 0)::integer, asides <> '{}', null::text, null::uuid
       from unnest(slots, settleds) as c (slot, settled_position)
       left join ranges as r using (slot)
       left join handed as h using (nth)
       group by c.slot, c.settled_position
       union all
-      select null, null, null, null, null, h.tenant_id, h.endpoint_id from handed as h where h.endpoint_id is not null;
+      select null, null, null, null, h.tenant_id, h.endpoint_id from handed as h where h.endpoint_id is not null;
     return;
   end if;
   -- As far as a round reads, where it passes entries by.
@@ -129,18 +129,18 @@ begin
     order by c.nth);
   return query
     with handed as materialized (select h.* from webhook.hand_over(null, slots, afters, uptos, max_entries, asides) as h)
-    select c.slot, reached.position, coalesce(h.entries, 0), reached.position < c.settled_position, asides <> '{}', null::text, null::uuid
-    from unnest(slots, uptos, settleds) with ordinality as c (slot, upto_position, settled_position, nth)
+    select c.slot, reached.position, coalesce(h.entries, 0), asides <> '{}', null::text, null::uuid
+    from unnest(slots, uptos) with ordinality as c (slot, upto_position, nth)
     left join handed as h using (nth)
     cross join lateral (select case when h.entries = max_entries then h.last_position else c.upto_position end) as reached (position)
     union all
-    select null, null, null, null, null, h.tenant_id, h.endpoint_id from handed as h where h.endpoint_id is not null;
+    select null, null, null, null, h.tenant_id, h.endpoint_id from handed as h where h.endpoint_id is not null;
 end
 $$;
 comment on function webhook.dispatch(integer, integer, text[]) is
   'Hands the entries of up to max_slots free slots of the ledger over to the endpoints that want them. wide: tenants to set aside whatever they have '
   '(webhook.wide_listeners()). Returns the slots, for ledger.advance() after the '
-  'commit, how many entries of tenants with endpoints were looked at (null: nobody has an endpoint), whether there are more, and whether tenants are set aside '
+  'commit, how many entries of tenants with endpoints were looked at (null: nobody has an endpoint), and whether tenants are set aside '
   '(then webhook.dispatch_backlogs() has theirs); and the endpoints that have new deliveries.';
 grant execute on function webhook.dispatch(integer, integer, text[]) to rowhouse_worker;
 set role rowhouse_owner;

@@ -53,6 +53,8 @@ begin
   select * into endpoint from webhook.endpoints as e where e.tenant_id = replay.tenant_id and e.id = replay.endpoint_id;
   if not found then
     perform request.raise_error('webhook_endpoint_unknown');
+  elsif from_position > to_position or from_time > to_time then
+    perform request.raise_error('webhook_replay_invalid', 'the range ends before it begins', 'the earlier position or time is from, the later one to');
   end if;
   if failed_since is not null then
     positions := array(

@@ -162,7 +162,7 @@ describe('a value that does not fit', () => {
 describe('what is not allowed', () => {
   test('names the columns that a client writes', async () => {
     expect(await refused('POST', 'jobs', { type: 'csv.validate', max_attempts: 5 })).toMatchObject({
-      ...{ status: 403, code: 'permission_denied', hint: 'POST takes: type, input, idempotency_key.' },
+      ...{ status: 403, code: 'permission_denied', hint: 'POST takes: type, input, idempotency_key, start_after.' },
     });
   });
 
@@ -181,6 +181,38 @@ describe('what is not allowed', () => {
     expect(await refused('POST', 'jobs', { type: 'csv.validate' }, viewer)).toMatchObject({
       ...{ status: 403, code: 'permission_denied', hint },
     });
+  });
+});
+
+describe('a call with an argument that does not fit', () => {
+  const replay = (range: object) => ['replay_webhook_deliveries', range] as const;
+  const noEvent = { code: 'webhook_replay_invalid', hint: 'give its position, such as 17, or its id, evt_17' };
+  const backwards = {
+    ...{ code: 'webhook_replay_invalid', details: 'the range ends before it begins' },
+    hint: 'the earlier position or time is from, the later one to',
+  };
+
+  test.each<readonly [string, object, Partial<Problem>]>([
+    [
+      'test_webhook_endpoint',
+      { type: 'no type' },
+      { code: 'webhook_endpoint_invalid', hint: 'leave it out, or give one such as order.paid' },
+    ],
+    [...replay({ from_position: 'order-7' }), { ...noEvent, details: 'from_position is no event' }],
+    [...replay({ from_position: 1, to_position: 'test_2' }), { ...noEvent, details: 'to_position is no event' }],
+    [...replay({ from_position: -1 }), { ...noEvent, details: 'from_position is no event' }],
+    ['redeliver_webhook', { position: 'evt_' }, { ...noEvent, details: 'position is no event' }],
+    [...replay({ from_position: 'evt_2', to_position: 1 }), backwards],
+    [...replay({ from_time: '2026-01-02T00:00:00Z', to_time: '2026-01-01T00:00:00Z' }), backwards],
+    [...replay({}), { code: 'webhook_replay_invalid', details: 'nothing says which events' }],
+  ])('is told which: %s %j', async (name, values, expected) => {
+    const made = await http<{ id: string }>(`${stack.edge}/v1/rpc/create_webhook_endpoint`, {
+      ...{ token: acme, body: { url: URL } },
+    });
+    expect(made.status).toBe(200);
+    const { id } = made.body;
+    expect(await refused('POST', `rpc/${name}`, { id, ...values })).toMatchObject({ status: 422, ...expected });
+    await http(`${stack.edge}/v1/webhook_endpoints?id=eq.${id}`, { method: 'DELETE', token: acme });
   });
 });
 

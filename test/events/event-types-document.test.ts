@@ -88,3 +88,27 @@ test('docs/event-types.md lists each type that is built in, as the database desc
   const page = [INTRODUCTION, list, ROWS, ...rows.map(chapter)].join('\n\n');
   await expect(`${page}\n`).toMatchFileSnapshot(join(packageRoot, 'docs/event-types.md'));
 });
+
+test('the types of a table are described by the first line of its comment, or by its name where it has none', async () => {
+  await stack.migrator.query(`
+    create table app.invoices (
+      tenant_id tenancy.tenant_id not null, id uuid not null default uuidv7(),
+      constraint invoices_pkey primary key (tenant_id, id)
+    ) partition by hash (tenant_id);
+    select tenancy.protect('app.invoices', partitions => 2, expose => true)`);
+  const described = async () => {
+    const { rows } = await stack.admin.query<{ description: string }>(
+      `select description from v1.event_types where type like 'app.invoices.%' order by type desc`,
+    );
+    return rows.map(({ description }) => description);
+  };
+  const of = (words: string) => ['changed', 'added', 'removed'].map((done) => `A row was ${done}: ${words}`);
+  const comment = async (text: string) => {
+    const renew = `select tenancy.protect('app.invoices', expose => true)`;
+    await stack.migrator.query(`comment on table app.invoices is ${text}; ${renew}`);
+    return described();
+  };
+  expect(await described()).toEqual(of('app.invoices'));
+  expect(await comment(`e'Invoices\\n\\nWhat customers owe.'`)).toEqual(of('Invoices'));
+  expect(await comment(`e'\\nWhat customers owe.'`)).toEqual(of('app.invoices'));
+});

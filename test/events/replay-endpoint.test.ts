@@ -117,6 +117,12 @@ test('delivers nothing with --dry-run, nor without approval, and says how much i
   expect(cameTo('acme')).toEqual([]);
 });
 
+test('refuses a range that ends before it begins', async () => {
+  const range = ['--from', `evt_${positions[1]}`, '--to', `evt_${positions[0]}`];
+  expect(await json(...range, '--dry-run')).toMatchObject([1, { code: 'webhook_replay_invalid' }]);
+  expect(await json(...range, '--yes')).toMatchObject([1, { code: 'webhook_replay_invalid' }]);
+});
+
 test('delivers nothing to an endpoint of another tenant than the one that is named', async () => {
   const [code, printed] = await replay(['--from', '0', '--yes', '--json'], globexId);
   expect([code, JSON.parse(printed)]).toMatchObject([1, { code: 'webhook_endpoint_unknown' }]);

@@ -18,6 +18,8 @@ export interface Letter {
 
 export interface Status {
   type: string;
+  workers: number;
+  delayed: number;
   waiting: number;
   active: number;
   dead: number;
@@ -34,6 +36,8 @@ export interface QueueWorld {
   theirs: Jobs;
   /** `rowhouse queue … --json`: exit code, and what it printed. */
   queue<Printed = unknown>(args: string[], url?: string): Promise<[code: number, printed: Printed]>;
+  /** `rowhouse queue status` as people read it: the line of a type. */
+  lineOf(type: string): Promise<string | undefined>;
   statusOf(type: string): Promise<Status | undefined>;
   deadJobs(...args: string[]): Promise<string[]>;
   /** Jobs whose one attempt failed: dead letters, which succeed when they are tried again. */
@@ -52,14 +56,18 @@ export async function createQueueWorld(): Promise<QueueWorld> {
   const worker = testWorker(stack, { env: { JOBS_DIR: fileURLToPath(new URL('modules', import.meta.url)) } });
   await worker.start();
 
-  const queue: QueueWorld['queue'] = (args, url = stack.database.worker) => {
-    const command = [join(packageRoot, 'functions/cli/main.ts'), 'queue', ...args, '--json'];
+  const run = (args: string[], url = stack.database.worker): Promise<[code: number, printed: string]> => {
+    const command = [join(packageRoot, 'functions/cli/main.ts'), 'queue', ...args];
     const env = { ...process.env, DATABASE_URL: url };
     return new Promise((resolve) => {
       const child = execFile(process.execPath, command, { env }, (_error, stdout, stderr) => {
-        resolve([child.exitCode ?? -1, JSON.parse(stdout || stderr)]);
+        resolve([child.exitCode ?? -1, stdout || stderr]);
       });
     });
+  };
+  const queue: QueueWorld['queue'] = async (args, url) => {
+    const [code, printed] = await run([...args, '--json'], url);
+    return [code, JSON.parse(printed)];
   };
 
   return {
@@ -68,6 +76,7 @@ export async function createQueueWorld(): Promise<QueueWorld> {
     mine,
     theirs,
     queue,
+    lineOf: async (type) => (await run(['status']))[1].split('\n').find((line) => line.startsWith(`${type} `)),
     statusOf: async (type) => (await queue<Status[]>(['status']))[1].find((status) => status.type === type),
     deadJobs: async (...args) => (await queue<Letter[]>(['dead', ...args]))[1].map(({ job_id }) => job_id),
     async died(jobs, count) {

@@ -83,6 +83,53 @@ describe('a type that is paused', { timeout: 120_000 }, () => {
   });
 });
 
+describe('a type that no worker runs', () => {
+  test('is shown as such while jobs of it wait', async () => {
+    const { stack, mine, statusOf, lineOf } = world;
+    await stack.admin.query(`insert into tenancy.job_types (type, description) values ('test.nobody', 'once run')`);
+    expect(await statusOf('test.nobody')).toMatchObject({ workers: 0, waiting: 0 });
+    expect(await lineOf('test.nobody')).not.toContain('no worker runs it');
+    await mine.start('test.nobody', {});
+    expect(await until(async () => (await statusOf('test.nobody'))?.waiting === 1, { timeoutMs: 10_000 })).toBe(true);
+    expect(await statusOf('test.nobody')).toMatchObject({ workers: 0, waiting: 1 });
+    expect(await lineOf('test.nobody')).toContain('no worker runs it');
+    expect(await lineOf('test.steps')).not.toContain('no worker runs it');
+  });
+
+  test('is told from one that some run, of whom each is counted until it ends', async () => {
+    const { stack, statusOf } = world;
+    const workers = async () => [(await statusOf('test.steps'))?.workers, (await statusOf('custom.flaky'))?.workers];
+    const become = (counts: number[]) => expect.poll(workers, { timeout: 10_000, interval: 100 }).toEqual(counts);
+    await become([1, 1]);
+    // It has not the types of JOBS_DIR.
+    const second = testWorker(stack);
+    await second.start();
+    await become([2, 1]);
+    await second.stop();
+    await become([1, 1]);
+    // A connection that breaks is followed by another.
+    const holders = async (sql: string) =>
+      (
+        await stack.admin.query(
+          `select distinct pid, ${sql} from pg_locks where locktype = 'advisory' and classid::bigint >> 16 = 21066
+           and database = (select oid from pg_database where datname = current_database())`,
+        )
+      ).rows.map(({ pid }) => pid);
+    const [broken] = await holders('pg_terminate_backend(pid, 5000)');
+    await become([1, 1]);
+    expect(await holders('null')).toEqual([expect.not.toSatisfy((pid) => pid === broken)]);
+  });
+
+  test('is refused where none ever has', async () => {
+    const { status, body } = await http<{ code: string; hint: string }>(`${world.stack.postgrest}/jobs`, {
+      token: await world.stack.token({ tenant: 't_acme', role: 'member' }),
+      body: { type: 'csv.validat' },
+    });
+    expect([status, body.code]).toEqual([422, 'job_type_unknown']);
+    expect(body.hint).toContain('csv.validate');
+  });
+});
+
 test('another login than the worker’s is told which one to use', async () => {
   const { stack, queue } = world;
   const [code, printed] = await queue<{ code: string; hint: string }>(['status'], stack.database.migrator);

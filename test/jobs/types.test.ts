@@ -79,6 +79,11 @@ describe('JOBS_DIR', () => {
     expect(refused('e.js', job('settings: { maxAttempts: 0 }'))).toEqual(
       said('e.js: is no job type: settings.maxAttempts: Too small: expected number to be >=1'),
     );
+    // Their jobs would be taken for dead letters while they wait.
+    expect(refused('g.js', job(`type: 'dead'`))).toEqual(
+      said('g.js: is no job type: type: the queue of the dead letters is called so'),
+    );
+    expect(refused('h.js', 'throw undefined;')).toEqual(said('h.js: cannot be loaded: undefined'));
     expect(refused('f.ts', job(`type: 'csv.validate'`))).toEqual(said('f.ts: the type csv.validate is there already'));
   });
 });

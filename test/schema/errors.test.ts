@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { HINTS } from '../../functions/edge/hints.ts';
+import { faultOf } from '../../functions/edge/problem.ts';
 import { ERRORS } from '../../functions/errors.ts';
 import { packageRoot } from '../../functions/paths.ts';
 import { createTestStack, type TestStack } from '../support/stack.ts';
@@ -45,6 +46,16 @@ test('SQL raises every code of its list, and no other', async () => {
     [...text.matchAll(/request\.raise_error\(\s*'(\w+)'/g)].map(([, code]) => code),
   );
   expect([...new Set(raised)].toSorted()).toEqual(rows.map((row) => row.code).toSorted());
+});
+
+test('the edge passes on every text that SQL gives to an error', () => {
+  const texts = sources('sql', '.sql').flatMap((text) =>
+    [...text.matchAll(/request\.raise_error\([^$]*?\);/g)].flatMap(([call]) => call.match(/'(?:[^']|'')*'/g) ?? []),
+  );
+  expect(texts.length).toBeGreaterThan(200);
+  const withheld = texts.filter((details) => faultOf(422, { code: 'event_invalid', details }).details !== details);
+  // For who has a session of the database's own; the edge lets nobody through without a token.
+  expect(withheld).toEqual([expect.stringContaining('auth.enter(token)')]);
 });
 
 test('TypeScript or SQL uses every code', () => {

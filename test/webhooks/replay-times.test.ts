@@ -110,7 +110,44 @@ test('replays what is both in the times and in the positions', async () => {
 
 test('replays nothing where nothing happened', async () => {
   expect(await replayed(acme, { from_time: await beside(acme, COUNT - 1, 1) })).toEqual({ events: 0, again: [] });
-  expect(await replayed(acme, { from_time: acme.times[3], to_time: acme.times[1] })).toEqual({ events: 0, again: [] });
+});
+
+test('refuses a range that ends before it begins, by time or by position', async () => {
+  const { api, id, times } = acme;
+  const positions = (await api.deliveries(id)).map(({ position }) => position);
+  for (const [from, to] of [
+    [1, 3],
+    [3, 3],
+    [3, 1],
+  ] as const) {
+    const ranges = [
+      { from_time: times[from], to_time: times[to] },
+      { from_position: positions[from], to_position: positions[to] },
+    ];
+    for (const range of ranges) {
+      const dry = { id, ...range, dry_run: true };
+      const { status, body } = await api.call<Problem & { events: number }>('replay_webhook_deliveries', dry);
+      expect([status, from > to ? body.code : body.events]).toEqual(
+        from > to ? [422, 'webhook_replay_invalid'] : [200, to - from + 1],
+      );
+    }
+  }
+});
+
+test('takes an event as its position or as its id', async () => {
+  const { api, id } = acme;
+  const [, one, , three] = (await api.deliveries(id)).map(({ position }) => position);
+  for (const [from_position, to_position] of [
+    [one, three],
+    [`${one}`, `evt_${three}`],
+    [`evt_${one}`, `evt_${three}`],
+  ])
+    expect((await replayed(acme, { from_position, to_position })).again).toEqual([1, 2, 3]);
+  const { status, body } = await api.call('redeliver_webhook', { id, position: `evt_${three}` });
+  expect([status, body]).toEqual([200, { endpoint_id: id, position: three, event_id: `evt_${three}` }]);
+  await settled(acme);
+  // More than any position is behind the last one.
+  expect(await replayed(acme, { from_position: '9'.repeat(19) })).toEqual({ events: 0, again: [] });
 });
 
 test('narrows a replay of dead letters to the deliveries that were made in these times', async () => {

@@ -3,7 +3,7 @@ import { WEBHOOK_TABLES, WEBHOOKS_BY_MEMBERS } from './webhook-values.ts';
 
 const FILE = ['tenant_id', 'id', 'name', 'content_type', 'size', 'sha256'];
 const MEMBER = ['tenant_id', 'user_id', 'role'];
-const JOB: Writable = { insert: ['type', 'input', 'idempotency_key'], delete: true };
+const JOB: Writable = { insert: ['type', 'input', 'idempotency_key', 'start_after'], delete: true };
 const SCHEDULE = ['tenant_id', 'name', 'type', 'input', 'cron', 'time_zone', 'jitter_seconds', 'enabled'];
 
 /** What members may write; everything else is the server's. Said here and not read from the grants: grants are what is on trial. */
@@ -19,6 +19,7 @@ const BY_MEMBERS: Readonly<Record<string, Writable>> = {
   'app.job_findings': {},
   'v1.members': { insert: MEMBER, update: MEMBER, delete: true },
   'tenancy.members': { insert: MEMBER, update: MEMBER, delete: true },
+  'ledger.backlogs': { select: false },
   'v1.tenant': { update: ['name'], impossible: ['insert', 'delete'] },
 };
 
@@ -41,6 +42,7 @@ const OF_FUNCTIONS: Readonly<Record<string, Writable>> = Object.fromEntries(
     ...WEBHOOK_TABLES,
     'ledger.entries',
     'ledger.consumers',
+    'ledger.backlogs',
     'ledger.event_sources',
     'ledger.past_event_schemas',
   ].map((table) => [table, { select: false }]),

@@ -32,8 +32,19 @@ export const jobRules: Rule[] = [
     await acting.enter('A_member', 'tenant_user');
     const first = await submit(acting, 'prove-1');
     acting.same(await submit(acting, 'prove-1'), first, 'the job of a repeated request');
-    const told = 'idempotency_conflict: the first job with this key has another type or input';
+    const told = 'idempotency_conflict: the first job with this key has another type, input or time';
     await acting.refused(told, SUBMIT, ['csv.validate', '{"other":true}', 'prove-1']);
+    const timed = `insert into v1.jobs (type, input, idempotency_key, start_after) values ($1, $2, $3, now()) returning id`;
+    await acting.refused(told, timed, ['csv.validate', '{}', 'prove-1']);
+  }),
+  rule('app.guard_job()', 'a job is for now or for a time of the next year', async ({ enter, ok, refused, same }) => {
+    const later = (time: string) =>
+      `insert into app.jobs (type, start_after) values ('csv.validate', ${time}) returning id`;
+    const told = 'request_invalid: start_after is a time, at most a year ahead';
+    await enter('A_member', 'tenant_user');
+    for (const time of ['null', 'now()', `now() + interval '364 days'`])
+      same((await ok(later(time))).length, 1, `the jobs of ${time}`);
+    for (const time of [`now() + interval '367 days'`, `'infinity'`, `'-infinity'`]) await refused(told, later(time));
   }),
   rule('app.jobs', 'a job carries on the trace of the request that submits it', async ({ enter, ok, same }) => {
     await enter('A_member', 'tenant_user');

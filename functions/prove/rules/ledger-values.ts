@@ -1,12 +1,20 @@
-import type { Refusals } from './types.ts';
+import type { Refusals, RuleFacts } from './types.ts';
 
 const plain = (sql: string) => () => sql;
+
+const addBacklog = (slot: string) => (facts: RuleFacts) =>
+  `insert into ledger.backlogs (tenant_id, consumer, slot, position)
+   select id, 'prove', ${slot}, 0 from tenancy.tenants where id = '${facts.world.tenants.A}'`;
 
 /** What the ledger's tables take no row of. */
 export const LEDGER_VALUES = {
   'ledger.consumers': [
     ['23505 consumers_pkey', plain('insert into ledger.consumers select * from ledger.consumers limit 1')],
     ['23514 consumers_consumer_form', plain(`insert into ledger.consumers (consumer) values ('Prove')`)],
+  ],
+  'ledger.backlogs': [
+    ['23505', (facts) => `${addBacklog('ledger.slot(id)')(facts)}; ${addBacklog('ledger.slot(id)')(facts)}`],
+    ['23514 backlogs_slot_of_tenant', addBacklog('(ledger.slot(id) + 1) % 16')],
   ],
   'ledger.event_sources': [
     ['23505 event_sources_pkey', plain('insert into ledger.event_sources select * from ledger.event_sources limit 1')],
@@ -33,19 +41,6 @@ export const LEDGER_VALUES = {
       plain(
         `insert into ledger.past_event_schemas (name, version, schema) values ('prove', 1, '{}'), ('prove', 1, '{}')`,
       ),
-    ],
-  ],
-  'ledger.entries': [
-    [
-      '23514 entries_operation_known',
-      (facts) =>
-        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id) values ('${facts.world.tenants.A}', 0, 'prove', 'other', 'x')`,
-    ],
-    [
-      '23514 entries_slot_of_tenant',
-      (facts) =>
-        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id)
-         select id, (ledger.slot(id) + 1) % 16, 'prove', 'insert', 'x' from tenancy.tenants where id = '${facts.world.tenants.A}'`,
     ],
   ],
 } satisfies Readonly<Record<string, Refusals>>;

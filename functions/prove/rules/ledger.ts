@@ -23,6 +23,19 @@ export const ledgerRules: Rule[] = [
       await refused(NOBODY, `select ledger.take('prove_nobody', 1, 1)`);
     },
   ),
+  rule(
+    'ledger.entries',
+    'its functions append entries of operations that there are, to the slot of their tenant',
+    async ({ ok, refused, facts }) => {
+      const append = (operation: string, away = 0) =>
+        `insert into ledger.entries (tenant_id, slot, table_name, operation, row_id)
+         select id, (ledger.slot(id) + ${away}) % 16, 'prove', '${operation}', 'x' from (values ('${facts.world.tenants.A}')) as tenant (id)`;
+      for (const operation of ['insert', 'update', 'delete', 'emit']) await ok(append(operation));
+      await refused('42501', append('other'));
+      await refused('42501', append('insert', 1));
+    },
+    'rowhouse_migrator',
+  ),
   rule('ledger.take_backlogs(text,integer,integer)', 'nobody is set aside who has little', async ({ ok, same }) =>
     same(await ok(`select * from ledger.take_backlogs('jobs', 4, 1)`), [], 'what was set aside'),
   ),

@@ -143,7 +143,8 @@ const REFUSED: Readonly<Record<string, Refusals>> = {
 export const knownValues: ReadonlySet<string> = new Set([...Object.keys(REFUSED), 'tenancy.tenant_id']);
 
 /** Row-level security is forced on their owner, without a policy that lets it in. */
-const isForced = (table: string) => /^(?:app|webhook)\./.test(table) || table === 'auth.idempotency_keys';
+const isForced = (table: string) =>
+  /^(?:app|webhook)\./.test(table) || table === 'auth.idempotency_keys' || table === 'ledger.backlogs';
 
 export const valueRules: Rule[] = Object.entries(REFUSED).flatMap(([about, refusals]) =>
   refusals.map(

@@ -38,6 +38,11 @@ export const webhookReplayRules: Rule[] = [
     );
     const told = 'webhook_replay_invalid: these are more than 1 events';
     await refused(told, `select webhook.replay($1, '${ONE}', $2, $3, most => 1)`, [A(acting), first, last]);
+    const backwards = 'webhook_replay_invalid: the range ends before it begins';
+    await refused(backwards, `select webhook.replay($1, '${ONE}', $3, $2)`, [A(acting), first, last]);
+    const times = `from_time => now(), to_time => now() - interval '1 second'`;
+    await refused(backwards, `select webhook.replay($1, '${ONE}', 0, $2, ${times})`, [A(acting), MAX]);
+    same(await replay(acting, last, last, ', true'), 1, 'events of one position');
     const named = 'select webhook.replay($1, $2, 0, 0)';
     await ok(named, [A(acting), OTHER]);
     await refused('webhook_endpoint_unknown', named, [facts.world.tenants.B, OTHER]);

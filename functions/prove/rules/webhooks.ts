@@ -3,14 +3,14 @@ import { createEndpoint, make, NOBODYS, webhookRule } from './webhook-acting.ts'
 
 const CREATE = 'v1.create_webhook_endpoint(text,text[],text,integer,jsonb,text[],text[],integer,boolean,text)';
 const REPLAY =
-  'v1.replay_webhook_deliveries(uuid,bigint,bigint,timestamp with time zone,timestamp with time zone,timestamp with time zone,boolean)';
+  'v1.replay_webhook_deliveries(uuid,text,text,timestamp with time zone,timestamp with time zone,timestamp with time zone,boolean)';
 
 /** What an admin does with an endpoint. */
 const WORK = {
   'v1.rotate_webhook_secret(uuid,interval)': 'select v1.rotate_webhook_secret($1)',
   'v1.test_webhook_endpoint(uuid,text)': 'select v1.test_webhook_endpoint($1)',
-  [REPLAY]: 'select v1.replay_webhook_deliveries($1, from_position => 0)',
-  'v1.redeliver_webhook(uuid,bigint)': 'select v1.redeliver_webhook($1, max(position)) from v1.events',
+  [REPLAY]: `select v1.replay_webhook_deliveries($1, from_position => '0')`,
+  'v1.redeliver_webhook(uuid,text)': 'select v1.redeliver_webhook($1, max(position)::text) from v1.events',
 } as const;
 
 const rotate = (overlap: string) => `select v1.rotate_webhook_secret($1, ${overlap})`;
@@ -26,7 +26,12 @@ const REFUSED: readonly [about: string, told: string, sql: string][] = [
   ['v1.test_webhook_endpoint(uuid,text)', TYPE, test(`'a b'`)],
   ['v1.test_webhook_endpoint(uuid,text)', TYPE, test(`repeat('a', 201)`)],
   [REPLAY, 'webhook_replay_invalid: nothing says which events', 'select v1.replay_webhook_deliveries($1)'],
-  ['v1.redeliver_webhook(uuid,bigint)', POSITION, 'select v1.redeliver_webhook($1, 0)'],
+  ['v1.redeliver_webhook(uuid,text)', POSITION, `select v1.redeliver_webhook($1, '0')`],
+  ...['order-7', '-1', 'evt_', '1'.repeat(20)].map((event): [about: string, told: string, sql: string] => [
+    'webhook.event_position(text,text)',
+    'webhook_replay_invalid: position is no event',
+    `select v1.redeliver_webhook($1, '${event}')`,
+  ]),
 ];
 
 /** Who makes webhook endpoints, which there can be, and what their admins do with them. */

@@ -10,19 +10,27 @@ function age(seconds: number | null): string {
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
-function statusTable(queues: QueueStatus[]): string {
+/** What keeps a type's jobs from being started. */
+function trouble({ workers, waiting, delayed, paused_at }: QueueStatus): string {
   const { red, yellow } = colours();
+  const unheard = workers === 0 && waiting + delayed > 0 ? red('no worker runs it') : '';
+  return [unheard, paused_at ? yellow(`paused since ${paused_at.toISOString()}`) : ''].filter(Boolean).join(', ');
+}
+
+function statusTable(queues: QueueStatus[]): string {
+  const { red } = colours();
   return table(
-    ['type', 'waiting', 'delayed', 'active', 'dead', 'oldest', 'status', 'most waiting'],
-    queues.map(({ type, waiting, delayed, active, dead, oldest_seconds, paused_at, tenants }) => [
-      type,
-      String(waiting),
-      String(delayed),
-      String(active),
-      dead > 0 ? red(String(dead)) : '0',
-      age(oldest_seconds),
-      paused_at ? yellow(`paused since ${paused_at.toISOString()}`) : '',
-      tenants.map(({ tenant_id, waiting }) => `${tenant_id} ${waiting}`).join(', '),
+    ['type', 'workers', 'waiting', 'delayed', 'active', 'dead', 'oldest', 'status', 'most waiting'],
+    queues.map((queue) => [
+      queue.type,
+      String(queue.workers),
+      String(queue.waiting),
+      String(queue.delayed),
+      String(queue.active),
+      queue.dead > 0 ? red(String(queue.dead)) : '0',
+      age(queue.oldest_seconds),
+      trouble(queue),
+      queue.tenants.map(({ tenant_id, waiting }) => `${tenant_id} ${waiting}`).join(', '),
     ]),
   );
 }
