@@ -93,7 +93,7 @@ async function computed(
   values: Values,
 ): Promise<[string, string] | undefined> {
   const check = error.code === '23514' && table.checks.find(({ name }) => name === error.constraint);
-  const [, column, expression] = (check && /^CHECK \(\(("?\w+"?) = (.+)\)\)$/s.exec(check.definition)) || [];
+  const [, column, expression] = (check && /^CHECK \(\(("?\w+"?) = (?!ANY \()(.+)\)\)$/s.exec(check.definition)) || [];
   if (!check || !column || !expression) return undefined;
   const known = Object.fromEntries(check.columns.map((name) => [name, values.get(name)]));
   const { rows } = await client.query<{ value: string }>(

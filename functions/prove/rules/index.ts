@@ -1,4 +1,5 @@
 import { apiKeyRules } from './api-keys.ts';
+import { backlogRules } from './backlogs.ts';
 import { columnRules } from './columns.ts';
 import { deadLetterRules } from './dead-letters.ts';
 import { directoryRules } from './directory.ts';
@@ -26,7 +27,9 @@ import { streamRules } from './streams.ts';
 import { tokenRules } from './tokens.ts';
 import type { Rule } from './types.ts';
 import { valueRules } from './values.ts';
+import { webhookBacklogRules } from './webhook-backlogs.ts';
 import { webhookCircuitRules } from './webhook-circuit.ts';
+import { webhookDispatchRules } from './webhook-dispatch.ts';
 import { webhookOrderRules } from './webhook-order.ts';
 import { webhookReplayRules } from './webhook-replay.ts';
 import { webhookSecretRules } from './webhook-secrets.ts';
@@ -57,10 +60,13 @@ export const rules: readonly Rule[] = [
   ...settingRules,
   ...followingRules,
   ...ledgerRules,
+  ...backlogRules,
   ...eventRules,
   ...streamRules,
   ...webhookRules,
   ...webhookSecretRules,
+  ...webhookDispatchRules,
+  ...webhookBacklogRules,
   ...webhookReplayRules,
   ...webhookOrderRules,
   ...webhookWorkRules,

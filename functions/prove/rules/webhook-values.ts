@@ -45,6 +45,7 @@ export const WEBHOOK_VALUES = {
     ...[`'{}'`, `'{a b}'`, `'{null}'`, `array_fill('*'::text, '{101}')`, `array[repeat('x', 10001)]`].map(
       (types): Refusals[number] => ['23514 endpoints_event_types_form', setEndpoint('event_types', types)],
     ),
+    ['23514 endpoints_event_types_wildcards', setEndpoint('event_types', `array_fill('*.done'::text, '{11}')`)],
     ['23514 endpoints_ordering_known', setEndpoint('ordering', `'strict'`)],
     ['23514 endpoints_rate_range', setEndpoint('rate', '0')],
     ['23514 endpoints_headers_form', setEndpoint('headers', `'[]'`)],
